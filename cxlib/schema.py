@@ -12,6 +12,10 @@ ESCALATION = "phone"
 PROBLEM_FROM = "help"
 
 
+class DataError(ValueError):
+    """Data, a setting or a parameter that cannot be used; its message is one line and says what would have worked."""
+
+
 class Column(NamedTuple):
     """One column of the data dictionary.
 
