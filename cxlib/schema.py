@@ -5,6 +5,9 @@ Everything that names a table or a column reads it from here, and `data/README.m
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import NamedTuple
 
 STAGES = ("product", "help", "chatbot", "agent", "phone")
@@ -14,6 +17,10 @@ PROBLEM_FROM = "help"
 
 class DataError(ValueError):
     """Data, a setting or a parameter that cannot be used; its message is one line and says what would have worked."""
+
+
+class UnitError(DataError):
+    """A length of time without its unit."""
 
 
 class Column(NamedTuple):
@@ -230,6 +237,53 @@ TABLES: dict[str, dict[str, Column]] = {
 }
 
 
+# When a row happened: rows outside the observed period are set aside by this column.
+ROW_TIME = {
+    "touchpoints": "occurred_at",
+    "tickets": "opened_at",
+    "ticket_events": "occurred_at",
+    "transactions": "occurred_at",
+    "surveys": "sent_at",
+    "incidents": "started_at",
+    "changes": "proposed_at",
+    "flights": "exposed_at",
+}
+
+_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+def duration(text: object, name: str = "within") -> int:
+    """How many microseconds is a length of time such as "7d"?
+
+    Units are s, min, h, d and w. Raises UnitError where the unit is missing or unknown: 7 could be days or hours.
+
+    >>> duration("2h"), duration("1.5s")
+    (7200000000, 1500000)
+    >>> duration("7", name="gap")
+    Traceback (most recent call last):
+    cxlib.schema.UnitError: gap=7 has no unit: write "7d" for 7 days (units: s, min, h, d, w)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d|w)?\s*", str(text))
+    if found is None:
+        raise UnitError(
+            f"{name}={text} is not a length of time: write a number and a unit, such as 7d (units: {', '.join(_SECONDS)})"
+        )
+    if found[2] is None:
+        raise UnitError(f'{name}={text} has no unit: write "{found[1]}d" for {found[1]} days (units: {", ".join(_SECONDS)})')
+    return round(float(found[1]) * _SECONDS[found[2]] * 1_000_000)
+
+
+def nearest(word: str, allowed: Iterable[str]) -> str:
+    """The end of an error message: what would have worked, the nearest name first.
+
+    >>> nearest("stagse", ["name", "stages"])
+    'did you mean stages? Allowed: name, stages'
+    """
+    allowed = list(allowed)
+    close = get_close_matches(word, allowed, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"Allowed: {', '.join(allowed)}"
+
+
 def key_of(table: str) -> list[str]:
     """Which columns make a row of `table` unique?
 
@@ -256,7 +310,13 @@ def dictionary() -> str:
     """
     lines = ["# Data dictionary", "", *_PREFACE.strip().splitlines()]
     for table, columns in TABLES.items():
-        lines += ["", f"## {table}", "", f"{ABOUT[table][0].upper()}{ABOUT[table][1:]}. Key: {', '.join(f'`{name}`' for name in key_of(table))}.", ""]
+        lines += [
+            "",
+            f"## {table}",
+            "",
+            f"{ABOUT[table][0].upper()}{ABOUT[table][1:]}. Key: {', '.join(f'`{name}`' for name in key_of(table))}.",
+            "",
+        ]
         lines += ["| column | kind | unit or allowed values | known | what it is |", "|---|---|---|---|---|"]
         for name, c in columns.items():
             must = " (required)" if c.required and not c.key else ""
