@@ -249,6 +249,23 @@ ROW_TIME = {
     "flights": "exposed_at",
 }
 
+# Where there are no touchpoints, a ticket's channel (in lower case) says at which stage it came in.
+CHANNEL_STAGE = {
+    "web": "help",
+    "self-service": "help",
+    "self service": "help",
+    "portal": "help",
+    "bot": "chatbot",
+    "virtual agent": "chatbot",
+    "chat": "agent",
+    "email": "agent",
+    "e-mail": "agent",
+    "mail": "agent",
+    "walk-in": "agent",
+    "call": "phone",
+    "voice": "phone",
+}
+
 _SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 

@@ -1,0 +1,22 @@
+"""Touchpoints as sorted arrays: compiled once from parquet, then every question about journeys is counting over offsets.
+
+A log is sorted by customer, case and time; a case is one problem of one customer. DuckDB sorts (within a memory limit,
+spilling to disk), numpy counts.
+"""
+
+from cxlib.eventlog.kernels import began, first_touch, furthest, mature, per_customer, stepped
+from cxlib.eventlog.log import NO_MOOD, EventLog
+from cxlib.eventlog.sorting import compile, from_paths
+
+__all__ = [
+    "NO_MOOD",
+    "EventLog",
+    "began",
+    "compile",
+    "first_touch",
+    "from_paths",
+    "furthest",
+    "mature",
+    "per_customer",
+    "stepped",
+]
