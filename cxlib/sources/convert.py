@@ -14,6 +14,7 @@ from cxlib.sources.read import Broken, Chunk
 
 SET_ASIDE = ["table", "row", "column", "value", "kind", "reason", "record"]
 BROKEN, LEFT_OUT = "broken", "left out"
+EMPTY = "is empty, and the row means nothing without it"
 _UNIX = {"unix": "s", "unix_ms": "ms"}
 _DATED, _OFFSET = r"\d{4}-\d\d-\d\d", r"\d\d:?\d\d.*(?:Z|[+-]\d\d:?(?:\d\d)?)"
 
@@ -83,7 +84,7 @@ def to_utc(texts: pd.Series, form: str | None = None, local: str = "UTC") -> Tim
     aware = dated.str.contains(_OFFSET + "$", regex=True).fillna(False).astype(bool)
     naive = _localized(_times(texts, pd.to_datetime(dated.where(~aware), format="ISO8601", errors="coerce"), ""), local)
     at = pd.to_datetime(dated.where(aware), format="ISO8601", errors="coerce", utc=True).dt.as_unit("us").fillna(naive.at)
-    why = "is not ISO 8601 (2026-10-31 14:05): name its format in the mapping, such as [dates] format = \"%d/%m/%Y %H:%M\""
+    why = 'is not ISO 8601 (2026-10-31 14:05): name its format in the mapping, such as [dates] format = "%d/%m/%Y %H:%M"'
     reason = _times(texts, at, why).reason
     return Times(at, naive.reason.where(naive.reason.notna() & naive.reason.ne("") & at.isna(), reason), naive.n_twice)
 
@@ -99,7 +100,9 @@ def _localized(times: Times, local: str) -> Times:
     odd = naive[at.isna() & naive.notna()]
     if odd.empty:
         return times._replace(at=at)
-    either = [odd.dt.tz_localize(name, ambiguous=[dst] * len(odd), nonexistent="NaT").dt.tz_convert("UTC") for dst in (True, False)]
+    either = [
+        odd.dt.tz_localize(name, ambiguous=[dst] * len(odd), nonexistent="NaT").dt.tz_convert("UTC") for dst in (True, False)
+    ]
     first = either[0].where(either[0] < either[1], either[1])
     gone = first.index[first.isna()]
     reason = times.reason.copy()
@@ -126,22 +129,19 @@ def set_aside(table: str, raw: pd.DataFrame, why: pd.DataFrame, theirs: dict[str
     `why` has column and reason, indexed by row number; `theirs` gives the export's name of a column. A broken row is kept whole, as
     JSON; one that is left out on purpose is found in the export by its number.
     """
-    rows = raw.loc[why.index].astype(object)
-    rows = rows.where(rows.notna(), None)
-    records = rows.to_dict("records")
-    names = [theirs.get(column, column) for column in why["column"]]
-    return pd.DataFrame(
-        {
-            "table": table,
-            "row": why.index.to_numpy(),
-            "column": why["column"].to_numpy(),
-            "value": [record.get(name) or "" for record, name in zip(records, names, strict=True)],
-            "kind": kind,
-            "reason": why["reason"].to_numpy(),
-            "record": [json.dumps(r, ensure_ascii=False) for r in records] if kind == BROKEN else "",
-        },
-        columns=SET_ASIDE,
+    values = pd.Series("", why.index, dtype="str")
+    for name in why["column"].unique():
+        here = why.index[why["column"] == name]
+        values[here] = raw.loc[here, theirs.get(name, name)].fillna("")
+    frame = pd.DataFrame(
+        {"table": table, "row": why.index, "column": why["column"], "value": values, "kind": kind, "reason": why["reason"]}
     )
+    return frame.assign(record=_records(raw.loc[why.index]) if kind == BROKEN else "").reset_index(drop=True)
+
+
+def _records(rows: pd.DataFrame) -> list[str]:
+    plain = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return [json.dumps(record, ensure_ascii=False) for record in plain]
 
 
 def unreadable(table: str, broken: Sequence[Broken]) -> pd.DataFrame:

@@ -48,12 +48,13 @@ class Chunk(NamedTuple):
 
     `frame` has the file's own column names, text only, missing as NA; its index is the row number (1 = first row after the
     header). `broken` holds the rows that are not in it. `times` names the columns that the file itself stores as times: they
-    are written as ISO 8601.
+    are written as ISO 8601. `same_columns`: every chunk of the file has these columns (JSON lines may bring new ones).
     """
 
     frame: pd.DataFrame
     broken: list[Broken]
     times: frozenset[str] = frozenset()
+    same_columns: bool = True
 
 
 def chunks(path: Path, delimiter: str = ",", encoding: str = "utf-8", size: int = CHUNK) -> Iterator[Chunk]:
@@ -118,10 +119,20 @@ def _text(path: Path, start: bytes, encoding: str) -> Iterator[Iterator[str]]:
     """The lines of a file, with a progress bar where somebody watches for more than two seconds, and clear errors."""
     with (
         path.open("rb") as file,
-        tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, delay=2, leave=False, disable=not sys.stderr.isatty()) as bar,
+        tqdm(
+            total=path.stat().st_size,
+            unit="B",
+            unit_scale=True,
+            desc=path.name,
+            delay=2,
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        ) as bar,
     ):
         try:
-            text = io.TextIOWrapper(_unpacked(file, start), encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+            text = io.TextIOWrapper(
+                _unpacked(file, start), encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline=""
+            )
         except LookupError:
             raise DataError(f"encoding {encoding!r} is unknown: write utf-8, latin-1, cp1252 or utf-16") from None
         yield _lines(text, file, bar, path, encoding)
@@ -172,7 +183,9 @@ def _header(path: Path, fields: list[str], delimiter: str) -> list[str]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         where = ", ".join(str(number) for number, name in enumerate(names, 1) if name == twice[0])
-        raise DataError(f"{path} has {len(twice)} column names more than once: first {twice[0]!r} at columns {where}; rename all but one")
+        raise DataError(
+            f"{path} has {len(twice)} column names more than once: first {twice[0]!r} at columns {where}; rename all but one"
+        )
     return names
 
 
@@ -229,13 +242,17 @@ def _batches(records: Iterable[tuple[list[str] | None, str, str]], names: list[s
 
 
 def _frame(rows: list[list[str]], names: list[str], numbers: list[int]) -> pd.DataFrame:
-    texts = [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)] or [pa.array([], pa.large_string())] * len(names)
+    texts = [pa.array(column, pa.large_string()) for column in zip(*rows, strict=True)] or [
+        pa.array([], pa.large_string())
+    ] * len(names)
     return _as_frame(dict(zip(names, texts, strict=True)), numbers)
 
 
 def _as_frame(texts: dict[str, pa.Array], numbers: list[int] | range) -> pd.DataFrame:
     index = pd.Index(numbers, dtype="int64", name="row")
-    empty_is_missing = {name: pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.large_string()), text) for name, text in texts.items()}
+    empty_is_missing = {
+        name: pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.large_string()), text) for name, text in texts.items()
+    }
     return pd.DataFrame({name: pd.array(text, dtype="str") for name, text in empty_is_missing.items()}).set_axis(index, axis=0)
 
 
@@ -255,10 +272,10 @@ def _json_lines(path: Path, lines: Iterable[str], size: int) -> Iterator[Chunk]:
         except (ValueError, RecursionError) as error:
             broken.append(Broken(number, f"not a JSON object: {error}", line[:LONGEST_RECORD]))
         if number % size == 0:
-            yield Chunk(_json_frame(rows), broken)
+            yield Chunk(_json_frame(rows), broken, same_columns=False)
             rows, broken = {}, []
     if rows or broken or number == 0:
-        yield Chunk(_json_frame(rows), broken)
+        yield Chunk(_json_frame(rows), broken, same_columns=False)
 
 
 def _json_frame(rows: dict[int, dict[str, str | None]]) -> pd.DataFrame:
@@ -314,11 +331,16 @@ def _as_text(column: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind):
         column, kind = column.dictionary_decode(), kind.value_type
     if pa.types.is_floating(kind):
-        texts = [None if x is None or x != x else str(int(x)) if x.is_integer() and abs(x) < 2**53 else repr(x) for x in column.to_pylist()]
+        texts = [
+            None if x is None or x != x else str(int(x)) if x.is_integer() and abs(x) < 2**53 else repr(x)
+            for x in column.to_pylist()
+        ]
         return pa.array(texts, pa.large_string())
     if pa.types.is_timestamp(kind):
         zone = "Z" if kind.tz else ""
-        return pc.binary_join_element_wise(column.cast(pa.timestamp("us")).cast(pa.large_string()), pa.scalar(zone, pa.large_string()), "")
+        return pc.binary_join_element_wise(
+            column.cast(pa.timestamp("us")).cast(pa.large_string()), pa.scalar(zone, pa.large_string()), ""
+        )
     if pa.types.is_nested(kind):
         texts = [None if x is None else json.dumps(x, ensure_ascii=False, default=str) for x in column.to_pylist()]
         return pa.array(texts, pa.large_string())

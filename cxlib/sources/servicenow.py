@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from cxlib.schema import DataError, nearest
+from cxlib.schema import DataError
 from cxlib.sources import convert
 from cxlib.sources.convert import Imported
 from cxlib.sources.read import Chunk
@@ -77,7 +77,9 @@ AT_END = {
 READ = tuple(dict.fromkeys([*NEEDED, *AT_START.values(), *AT_END.values(), *TRACKED, "sys_updated_by"]))
 
 
-def convert_log(chunks: Iterable[Chunk], name: str = "ServiceNow incidents", timezone: str = "UTC", path: Path | str = "the export") -> Imported:
+def convert_log(
+    chunks: Iterable[Chunk], name: str = "ServiceNow incidents", timezone: str = "UTC", path: Path | str = "the export"
+) -> Imported:
     """Which incidents went through which groups, and what changed on the way?
 
     Parameters
@@ -137,7 +139,7 @@ def _typed(raw: pd.DataFrame, timezone: str) -> tuple[pd.DataFrame, pd.DataFrame
     times = {column: convert.to_utc(texts[column], FORMAT, timezone) for column in TIMES}
     counts = {column: _count(texts[column]) for column in COUNTS}
     found = [(column, times[column].reason) for column in TIMES] + [(column, counts[column][1]) for column in COUNTS]
-    empty = pd.Series("is empty, and the row means nothing without it", texts.index, dtype="str")
+    empty = pd.Series(convert.EMPTY, texts.index, dtype="str")
     found += [(column, empty.where(texts[column].isna())) for column in NEEDED if column != "incident_state"]
     why = convert.first_reason(found, texts.index)
     typed = texts.assign(**{c: t.at for c, t in times.items()}, **{c: n for c, (n, _) in counts.items()})
@@ -170,11 +172,15 @@ def _in_order(updates: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """
     by_count = updates.reset_index().sort_values(["number", "sys_mod_count", "row"], kind="stable")
     back = by_count["number"].eq(by_count["number"].shift()) & (by_count["sys_updated_at"] < by_count["sys_updated_at"].shift())
-    rows = updates.reset_index().sort_values(["number", "sys_updated_at", "sys_mod_count", "row"], kind="stable", ignore_index=True)
+    rows = updates.reset_index().sort_values(
+        ["number", "sys_updated_at", "sys_mod_count", "row"], kind="stable", ignore_index=True
+    )
     label = rows["number"].astype("str") + "-" + rows["sys_mod_count"].astype("str")
     again = label.groupby(label).cumcount()
     first = rows["number"].ne(rows["number"].shift())
-    rows = rows.assign(id=label.where(again == 0, label + "-" + (again + 1).astype("str")), first=first, last=first.shift(-1, fill_value=True))
+    rows = rows.assign(
+        id=label.where(again == 0, label + "-" + (again + 1).astype("str")), first=first, last=first.shift(-1, fill_value=True)
+    )
     notes = []
     if back.any():
         first_back = by_count[back].iloc[0]
@@ -183,7 +189,9 @@ def _in_order(updates: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             "the time decides the order, sys_mod_count decides within a minute"
         )
     if (again > 0).any():
-        notes.append(f"{(again > 0).sum():,} updates repeat the sys_mod_count of another of the same incident: kept, under an id of their own")
+        notes.append(
+            f"{(again > 0).sum():,} updates repeat the sys_mod_count of another of the same incident: kept, under an id of their own"
+        )
     return rows, notes
 
 
@@ -230,7 +238,9 @@ def _tickets(updates: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     updates = updates.assign(incident_state=_state(updates))
     first, last = (updates[updates[end]].reset_index(drop=True) for end in ("first", "last"))
     columns = {"ticket_id": first["number"], "case_id": first["number"]}
-    columns |= {ours: first[theirs] for ours, theirs in AT_START.items()} | {ours: last[theirs] for ours, theirs in AT_END.items()}
+    columns |= {ours: first[theirs] for ours, theirs in AT_START.items()} | {
+        ours: last[theirs] for ours, theirs in AT_END.items()
+    }
     tickets = pd.DataFrame({name: _plain(column) for name, column in columns.items()}).assign(_row=first["row"])
     until = updates["sys_updated_at"].max()
     unresolved, unclosed = tickets["resolved_at"] > until, tickets["closed_at"] > until
@@ -246,7 +256,13 @@ def _plain(column: pd.Series) -> pd.Series:
 
 def _events(updates: pd.DataFrame) -> pd.DataFrame:
     """One row per field whose value changed with an update."""
-    common = {"ticket_id": "number", "occurred_at": "sys_updated_at", "actor_id": "sys_updated_by", "group_id": "assignment_group", "_row": "row"}
+    common = {
+        "ticket_id": "number",
+        "occurred_at": "sys_updated_at",
+        "actor_id": "sys_updated_by",
+        "group_id": "assignment_group",
+        "_row": "row",
+    }
     changes = []
     for theirs, field in TRACKED.items():
         column = _state(updates) if field == "state" else updates[theirs]
@@ -257,5 +273,9 @@ def _events(updates: pd.DataFrame) -> pd.DataFrame:
         rows = {ours: _plain(updates.loc[changed, name]) for ours, name in common.items()}
         names = values.cat.categories.astype("str")
         old, new = (pd.array(pd.Categorical.from_codes(c[changed], names), dtype="str") for c in (before, codes))
-        changes.append(pd.DataFrame(rows | {"field": field, "old_value": old, "new_value": new, "event_id": updates["id"][changed] + ":" + field}))
+        changes.append(
+            pd.DataFrame(
+                rows | {"field": field, "old_value": old, "new_value": new, "event_id": updates["id"][changed] + ":" + field}
+            )
+        )
     return pd.concat(changes).sort_index(kind="stable").reset_index(drop=True)
