@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+.PHONY: help report test lint lab lock notebooks dictionary demo
+
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+
+help:  ## say what there is to type
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+# The environment, from the lock and nothing else: with uv where it can be had, with pip where not.
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 report" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what requirements.lock names into .venv (once) ..."
+	@$(BIN)/pip install -q uv 2>/dev/null || true
+	@if $(BIN)/uv --version >/dev/null 2>&1 && $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements.lock; \
+	  then $(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .; \
+	  else $(BIN)/pip install -q --require-hashes -r requirements.lock && $(BIN)/pip install -q --no-deps --no-build-isolation -e .; fi
+	@touch $@
+
+report: .venv/ready  ## run all notebooks on the built-in data set and publish the report
+	@$(BIN)/cx report
+
+test: .venv/ready lint  ## everything that must hold: lint, types, tests, doctests, notebooks, browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests cxlib
+	$(BIN)/python -m pytest -p no:xdist --nbval --nbval-current-env --nbval-cell-timeout 120 notebooks
+
+lint: .venv/ready  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lab: .venv/ready  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+notebooks: .venv/ready  ## run the committed notebooks in place, at their default parameters
+	$(BIN)/jupyter nbconvert --to notebook --inplace --execute --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+dictionary: .venv/ready  ## print data/README.md from the schema
+	$(BIN)/python -c "from cxlib.schema import dictionary; print(dictionary(), end='')" > data/README.md
+
+demo: .venv/ready  ## make data/demo anew
+	$(BIN)/cx demo --users 2000 --seed 1 --out data/demo
+
+lock: .venv/ready  ## pin every version again, with hashes
+	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --python-version 3.11 --universal --fork-strategy fewest \
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
