@@ -19,9 +19,9 @@ __all__ = ["KINDS", "Gazetteer", "escape", "gazetteer", "redact", "redact_many",
 
 KINDS = ("e-mail", "phone", "card", "IP", "IBAN", "name")
 _TOKEN = re.compile(rf"\[(?:{'|'.join(KINDS)})\]")
-_FINDERS = (
-    ("e-mail", emails), ("e-mail", emails_apart), ("e-mail", emails_spoken), ("IBAN", ibans), ("card", cards),
-    ("IP", ips_v6), ("IP", ips_v4), ("phone", phones), ("name", names),
+_FINDERS = (  # kind, finder, and how many digits a text must have for a look to be worth while
+    ("e-mail", emails, 0), ("e-mail", emails_apart, 0), ("e-mail", emails_spoken, 0), ("IBAN", ibans, 8), ("card", cards, 13),
+    ("IP", ips_v6, 0), ("IP", ips_v4, 4), ("phone", phones, 7), ("name", names, 0),
 )  # fmt: skip
 
 
@@ -63,8 +63,9 @@ def spans(text: str, gazetteer: Gazetteer = NOBODY) -> list[tuple[int, int, str]
     found: list[tuple[int, int, str]] = []
     while True:  # what was found is blanked, as redaction will; a further look rarely finds anything in what is left
         fresh = []
-        for kind, finder in _FINDERS:
-            for start, end in finder(left, gazetteer or NOBODY):
+        digits = sum(map(left.count, "0123456789"))
+        for kind, finder, needed in _FINDERS:
+            for start, end in finder(left, gazetteer) if digits >= needed else ():
                 if GONE not in left[start:end]:
                     fresh.append((start, end, kind))
                     left = f"{left[:start]}{GONE * (end - start)}{left[end:]}"

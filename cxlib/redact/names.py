@@ -42,15 +42,16 @@ def gazetteer(tables: Mapping[str, pd.DataFrame]) -> Gazetteer:
     '[name] will tell what may be; ask [name] or [name].'
     """
     people = [tables[table] for table in ("users", "agents") if table in tables]
-    names = [words for name in _column(people, "name") if (words := tuple(_WORD.findall(fold(name).lower())))]
+    names = [words for name in _column(people, "name") for words in _spellings(name)]
     full = frozenset(variant for words in names if len(words) > 1 for variant in _variants(words))
     single = {form for words in names for word in words for form in (word, word.replace("'", ""))} - NEVER_ALONE
     doubtful = frozenset(word for word in single if len(word) == 2 or word in COMMON_WORDS)
-    parts = frozenset(word for word in single | {"".join(words) for words in names} if len(word) > 2) - COMMON_WORDS
+    glued = {"".join(words) for words in names} | {login for table in people for login in _logins(table)}
+    parts = frozenset(word for word in single | glued if len(word) > 2) - COMMON_WORDS - NEVER_ALONE
     digits = ("".join(filter(str.isdigit, fold(phone))) for phone in _column(people, "phone"))
     return Gazetteer(
         full=full,
-        parts=parts - NEVER_ALONE,
+        parts=parts,
         doubtful=doubtful,
         emails=frozenset(re.sub(r"\s", "", fold(email)).lower() for email in _column(people, "email")),
         phones=frozenset(number[-9:] for number in digits if len(number) >= 7),
@@ -65,32 +66,47 @@ def _column(people: list[pd.DataFrame], name: str) -> Iterator[str]:
             yield from map(str, table[name].dropna().unique())
 
 
+def _spellings(name: str) -> set[tuple[str, ...]]:
+    """The words of a name, with umlauts dropped and spelled out.
+
+    >>> sorted(_spellings("Zoë Müller"))
+    [('zoe', 'mueller'), ('zoe', 'muller')]
+    """
+    return {words for form in (name, name.translate(_UMLAUTS)) if (words := tuple(_WORD.findall(fold(form).lower())))}
+
+
+def _logins(table: pd.DataFrame) -> Iterator[str]:
+    """First parts of e-mail addresses that hold a word of the person's own name: jdoe for jdoe@example.com, but not billing."""
+    if {"name", "email"} <= set(table):
+        for name, email in table[["name", "email"]].dropna().itertuples(index=False):
+            login = re.sub(r"@.*|\W|\d", "", fold(str(email)).lower())
+            if any(len(word) > 2 and word in login for words in _spellings(str(name)) for word in words):
+                yield login
+
+
 def _variants(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     first, last = words[0], words[-1]
     yield from (words, (last, *words[:-1]), (first, last), (last, first), (first[0], last), (last, first[0]))
 
 
-_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-_TOUCHING = re.compile(r"[ \t]*(?:[ ,_-]|\.(?= ?\w))?[ \t]*\n?")
+_WORD = re.compile(r"[^\W\d_]+(?:'(?!s\b)[^\W\d_]+)*")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
+_TOUCHING = re.compile(r"[ \t]*[,._-]?[ \t]*\n?")
 _NEW_SENTENCE = re.compile(r"[.!?:;\n\0][\s\"'(*>-]*$")
 
 
 def names(text: str, known: Gazetteer) -> Iterator[tuple[int, int]]:
     """Whole names as one span, else their parts."""
     low = text.lower()
-    if known.words.isdisjoint(map(_bare, _WORD.findall(low))):
+    if known.words.isdisjoint(_WORD.findall(low)):
         return
-    words = [(match.start(), match.start() + len(_bare(match[0])), _bare(match[0])) for match in _WORD.finditer(low)]
+    words = [(match.start(), match.end(), match[0]) for match in _WORD.finditer(low)]
     i = 0
     while i < len(words):
         n = _words_of_name(text, words, i, known) if words[i][2] in known.words else 0
         if n:
             yield words[i][0], words[i + n - 1][1]
         i += max(n, 1)
-
-
-def _bare(word: str) -> str:
-    return word.removesuffix("'s")
 
 
 def _words_of_name(text: str, words: list[Word], i: int, known: Gazetteer) -> int:
@@ -104,7 +120,9 @@ def _words_of_name(text: str, words: list[Word], i: int, known: Gazetteer) -> in
 
 
 def _touch(text: str, one: Word, other: Word) -> bool:
-    return bool(_TOUCHING.fullmatch(text, one[1], other[0])) and other[0] > one[1]
+    """Only spaces, a comma, a hyphen or the dot of an initial stand between the parts of one name."""
+    between = _TOUCHING.fullmatch(text, one[1], other[0])
+    return bool(between and between[0] and ("." not in between[0] or len(one[2]) == 1))
 
 
 def _is_part(text: str, words: list[Word], i: int, known: Gazetteer) -> bool:
@@ -115,5 +133,6 @@ def _is_part(text: str, words: list[Word], i: int, known: Gazetteer) -> bool:
     if not (text[start].isupper() and text[start + 1 : end].islower()):
         return False
     begins = i == 0 or bool(_NEW_SENTENCE.search(text[words[i - 1][1] : start]))
-    goes_on = i + 1 < len(words) and text[end : words[i + 1][0]] == " " and text[words[i + 1][0]].islower()
+    following = text[slice(*words[i + 1][:2])] if i + 1 < len(words) and text[end : words[i + 1][0]] == " " else ""
+    goes_on = following[:1].islower() or following == "I"
     return not (begins and goes_on)

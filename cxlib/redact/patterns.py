@@ -73,9 +73,9 @@ _IBAN_BODY = re.compile(r"[A-Za-z]{2}[ -]?\d{1}(?:[ -]?[A-Za-z0-9]){12,34}")
 def ibans(text: str, known: Gazetteer) -> Found:
     """Account numbers of the length their country has and with a right check sum (ISO 13616, mod 97 = 1), in groups or not."""
     for begin in _IBAN_START.finditer(text):
-        match = _IBAN_BODY.match(text, begin.start())
-        places = [i for i in range(*match.span()) if text[i].isalnum()] if match else []
         length = _IBAN_LENGTH.get(begin[0][:2].upper(), 99)
+        match = _IBAN_BODY.match(text, begin.start()) if length < 99 else None
+        places = [i for i in range(*match.span()) if text[i].isalnum()] if match else []
         if len(places) >= length and not text[places[length - 1] + 1 : places[length - 1] + 2].isalnum():
             code = "".join(text[i] for i in places[:length])
             if int("".join(str(int(char, 36)) for char in code[4:] + code[:4])) % 97 == 1:
@@ -87,15 +87,18 @@ _DIGIT_RUN = re.compile(r"\d++(?:[\s().-]{1,2}\d++)*")
 
 
 def _stretches(run: re.Match[str], longest: int) -> Iterator[tuple[int, Groups]]:
-    """Stretches of whole digit groups of at most `longest` digits, by first group, the longest first."""
-    groups = [(group.start(), group[0]) for group in _DIGITS.finditer(run.string, *run.span())]
+    """Stretches of whole digit groups of up to `longest` digits, by first group, longest first; none breaks at - or dot."""
+    text, groups = run.string, [(group.start(), group[0]) for group in _DIGITS.finditer(run.string, *run.span())]
     for first in range(len(groups)):
+        if first and text[groups[first][0] - 1] in "-.":
+            continue
         lasts, size = [], 0
         for last in range(first, len(groups)):
             size += len(groups[last][1])
             if size > longest:
                 break
-            lasts.append(last + 1)
+            if last + 1 == len(groups) or text[groups[last][0] + len(groups[last][1])] not in "-.":
+                lasts.append(last + 1)
         yield from ((first, groups[first:last]) for last in reversed(lasts))
 
 
@@ -172,8 +175,9 @@ _NO_PHONE = re.compile(
     re.VERBOSE,
 )
 _PHONE_RUN = re.compile(
-    r"(?<![\w#$€£&=])(?<![^\W_][-/.])(?P<lead>\( ?\+ ?|\+ ?\(?|\()?\d(?:[ \t()./-]{0,3}\d){5,30}(?![^\W_]|[-/:]\w|[.,]\d|%)"
+    r"(?<![\w#$€£&=])(?<![^\W_][-/.])(?P<lead>\( ?\+ ?|\+ ?\(?|\()?\d++(?:[ \t()./-]{1,3}\d++)*(?![^\W_]|[-/:]\w|[.,]\d|%)"
 )
+_SEVEN_DIGITS = re.compile(r"\d(?:[ \t()./-]{0,3}\d){6}")
 _CUE = re.compile(
     r"""\b(?:(?P<call>tel|telephone|telefon|phones?|mobile|mob|cell|cellphone|handy|fax|whatsapp|call|called|calling|callback|ring|text
     |sms|dial|reach|reached|contact|hotline|ph|landline|line)
@@ -187,8 +191,12 @@ _EXTENSION = re.compile(r"[ ,]{0,2}(?:x|ext|extension)[. ]{0,2}\d{1,6}(?![\d\w]|
 
 def phones(text: str, known: Gazetteer) -> Found:
     """Phone numbers in international and national ways of writing; not dates, versions, or numbers of orders and tickets."""
+    if not _SEVEN_DIGITS.search(text):
+        return
     text = _NO_PHONE.sub(lambda match: GONE * len(match[0]), text)
     for run in _PHONE_RUN.finditer(text):
+        if run.end() - run.start() < 7:
+            continue
         cue = _CUE.search(text, max(0, run.start() - 40), run.start())
         first = run.end("lead") if run["lead"] else run.start()
 
