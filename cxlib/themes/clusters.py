@@ -1,0 +1,223 @@
+"""What do customers ask about? Texts in themes, each with a size, a name and its most typical texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from cxlib import stats
+from cxlib.schema import DataError
+from cxlib.themes.graph import N_NEIGHBOURS, cut, fuzzy_graph, neighbours, spectral, stability
+from cxlib.themes.layout import mixing, place_themes
+from cxlib.themes.names import name_themes
+from cxlib.themes.texts import first_positions, lexical, plain
+
+NO_TEXT = -1
+N_TYPICAL = 3
+_CORE = 20_000  # distinct texts that are clustered; the others join the theme of their neighbours
+_SAMPLE = 2_500  # distinct texts on which the number of themes is chosen
+_FEWEST = 30  # fewer distinct texts than this are one theme unless a number is given
+_TEXTS_PER_THEME = 40  # the most themes tried: one per this many distinct texts
+_GRID = (4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 23, 26, 30, 35, 40, 46, 53, 61, 70, 80)
+_TIED = 0.02  # stabilities that close count as equal: then more themes are better
+
+
+@dataclass(frozen=True)
+class Themes:
+    """Texts in themes. `labels` has one integer per text, in order: the theme, or -1 for a text without words."""
+
+    labels: np.ndarray
+    table: (
+        pd.DataFrame
+    )  # one row per theme, largest first: theme, name, n, share, low, high, keywords, typical (positions of texts)
+    stability: (
+        pd.DataFrame
+    )  # one row per number of themes tried: k, stability, low, high, n; empty if k was given or nothing to choose
+    places: pd.DataFrame  # one row per theme: theme, x, y on the map
+    mixing: pd.DataFrame  # one row per pair of themes: theme, other, share
+    n_texts: int  # with words
+    n_distinct: int
+    n_empty: int  # without words: label -1, in no share
+
+
+def fit(
+    texts: Sequence[str | None], k: int | None = None, seed: int = 0, *, customers: Sequence | pd.Series | None = None
+) -> Themes:
+    """What are these texts about?
+
+    Parameters
+    ----------
+    texts : sequence of str
+        One per ticket, redacted: names repeat their words. Missing ones and those without a letter or digit are labelled -1.
+    k : int, optional
+        How many themes. Without it, the number at which partitions of random 80 % of the texts agree best (`stability`).
+    seed : int
+        Of everything random. Same texts and seed, same themes, in any order of the texts and on any number of threads.
+    customers : sequence, optional
+        Whose each text is; the intervals of the shares then allow for customers who write more than once.
+
+    Returns
+    -------
+    Themes
+        `table` counts texts (equal ones each count), `share` is of the texts with words (0 to 1), with its 95 % interval: what
+        another sample of customers would give with these themes, not how sure the themes themselves are (see `stability`).
+
+    Raises
+    ------
+    DataError
+        If no text has words, or more themes are asked for than there are distinct texts.
+
+    Notes
+    -----
+    Equal texts are clustered once. Letters and words as TF-IDF, reduced by SVD; a fuzzy graph of the 15 nearest neighbours; its
+    leading eigenvectors; KMeans on those. Of more than 20,000 distinct texts a random 20,000 are clustered and each other one
+    joins the theme that most of its 15 nearest among them are in.
+
+    References
+    ----------
+    McInnes, Healy and Melville (2018), UMAP; Ng, Jordan and Weiss (2001), On spectral clustering.
+
+    Examples
+    --------
+    >>> found = fit(["reset my password", "late refund", "reset password", "refund is late", None], k=2)
+    >>> found.labels.tolist(), found.table["n"].tolist()
+    ([1, 0, 1, 0, -1], [2, 2])
+    """
+    said = [plain(text) for text in texts]
+    first = first_positions(said)
+    distinct = sorted(first)  # an order of its own, so that the order of the input cannot matter
+    _check(k, seed, len(texts), len(distinct))
+    with threadpool_limits(1):  # sums over several threads differ in the last digit
+        core = _core(len(distinct), seed)
+        points = lexical([distinct[i] for i in core], seed).place(distinct)
+        curve = _curve(points[core], seed) if k is None else _NO_CURVE
+        k = k or _most_stable(curve)
+        graph = fuzzy_graph(points[core]) if k > 1 else None
+        of_core = cut(spectral(graph, k), k, seed) if graph is not None else np.zeros(len(core), dtype=int)
+        groups = _join(points, core, of_core)
+        numbers = dict(zip(distinct, groups.tolist(), strict=True))
+        labels = np.array([numbers.get(text, NO_TEXT) for text in said], dtype=int)
+        order = _by_size(labels, groups)
+        labels = np.where(labels >= 0, order[labels], NO_TEXT)
+        groups, of_core = order[groups], order[of_core]
+        centres = normalize(np.vstack([points[groups == theme].mean(axis=0) for theme in range(len(order))]))
+        return Themes(
+            labels=labels,
+            table=_table(
+                labels, customers, distinct, groups, _typical(points, groups, centres, [first[text] for text in distinct])
+            ),
+            stability=curve,
+            places=place_themes(centres).rename_axis("theme").reset_index(),
+            mixing=mixing(graph, of_core) if graph is not None else pd.DataFrame(columns=["theme", "other", "share"]),
+            n_texts=int((labels >= 0).sum()),
+            n_distinct=len(distinct),
+            n_empty=int((labels < 0).sum()),
+        )
+
+
+_NO_CURVE = pd.DataFrame({"k": [], "stability": [], "low": [], "high": [], "n": []}).astype({"k": int, "n": int})
+
+
+def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
+    if not n_distinct:
+        raise DataError(
+            f"none of the {n_texts:,} texts has a word: themes need short_description or description, or use category"
+        )
+    if k is not None and not 1 <= k <= n_distinct:
+        raise DataError(
+            f"{k} themes asked for, but there are {n_distinct:,} distinct texts: ask for 1 to {n_distinct:,}, or leave k out"
+        )
+    if seed < 0:
+        raise DataError(f"seed={seed} is negative: use 0 or more")
+
+
+def _core(n: int, seed: int, at_most: int = _CORE) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).choice(n, at_most, replace=False)) if n > at_most else np.arange(n)
+
+
+def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
+    sample = points[_core(len(points), seed, _SAMPLE)]
+    grid = [k for k in _GRID if k * _TEXTS_PER_THEME <= len(sample)] or [2, 3]
+    return stability(sample, grid, seed) if len(sample) >= _FEWEST else _NO_CURVE
+
+
+def _most_stable(curve: pd.DataFrame) -> int:
+    """The most themes whose stability is within .02 of the best; one where there was nothing to choose."""
+    return int(curve.loc[curve["stability"] >= curve["stability"].max() - _TIED, "k"].max()) if len(curve) else 1
+
+
+def _join(points: np.ndarray, core: np.ndarray, of_core: np.ndarray) -> np.ndarray:
+    """The theme of each text: its own in the core, elsewhere the one with the most weight among its nearest in the core."""
+    groups = np.empty(len(points), dtype=int)
+    groups[core] = of_core
+    others = np.setdiff1d(np.arange(len(points)), core)
+    for some in np.array_split(others, -(-len(others) // 10_000)) if len(others) else ():
+        near, cosine = neighbours(points[some], min(N_NEIGHBOURS, len(core)), among=points[core])
+        votes = np.zeros((len(some), of_core.max() + 1))
+        np.add.at(votes, (np.arange(len(some))[:, None], of_core[near]), np.maximum(cosine, 0) + 1e-9)
+        groups[some] = votes.argmax(axis=1)
+    return groups
+
+
+def _by_size(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """New number of each group: the largest is 0; of two as large, the one whose first text comes first in the alphabet."""
+    sizes = np.bincount(labels[labels >= 0], minlength=groups.max() + 1)
+    earliest = np.array([np.argmax(groups == group) for group in range(len(sizes))])
+    new = np.empty(len(sizes), dtype=int)
+    new[np.lexsort((earliest, -sizes))] = np.arange(len(sizes))
+    return new
+
+
+def _typical(points: np.ndarray, groups: np.ndarray, centres: np.ndarray, first: Sequence[int]) -> list[tuple[int, ...]]:
+    """Per theme the positions of the texts nearest to its centre, no two of them the same."""
+    closeness = np.einsum("ij,ij->i", points, centres[groups])
+    order = np.argsort(-closeness.round(6), kind="stable")
+    return [tuple(first[i] for i in order[groups[order] == theme][:N_TYPICAL]) for theme in range(len(centres))]
+
+
+def _table(
+    labels: np.ndarray, customers: Sequence | pd.Series | None, distinct: Sequence[str], groups: np.ndarray, typical: list
+) -> pd.DataFrame:
+    named = name_themes(distinct, groups)
+    shares = shares_by(labels, customers)
+    return (
+        pd.concat([named[["name"]], shares, named[["keywords"]]], axis=1)
+        .assign(typical=typical)
+        .rename_axis("theme")
+        .reset_index()
+    )
+
+
+def shares_by(labels: np.ndarray, customers: Sequence | pd.Series | None = None, n_labels: int | None = None) -> pd.DataFrame:
+    """Which share of the labelled rows has each label? One row per label from 0: n, share, low, high (95 %, by customer).
+
+    A row without customer is a customer of its own; a negative label is no label.
+
+    >>> shares_by(np.array([0, 0, 0, 1, -1]))[["n", "share"]].values.tolist()
+    [[3.0, 0.75], [1.0, 0.25]]
+    """
+    kept = labels >= 0
+    who = np.arange(kept.sum()) if customers is None else customer_codes(pd.Series(list(customers), dtype=object)[kept])
+    written = np.bincount(who)
+    rows = []
+    for label in range(labels.max(initial=NO_TEXT) + 1 if n_labels is None else n_labels):
+        inside = np.bincount(who, weights=labels[kept] == label, minlength=len(written)).astype(int)
+        rows.append((int(inside.sum()), *stats.ratio_interval(inside, written)))
+    return pd.DataFrame(rows, columns=["n", "share", "low", "high"])
+
+
+def customer_codes(customers: pd.Series) -> np.ndarray:
+    """A number for each customer; each missing one gets its own.
+
+    >>> customer_codes(pd.Series(["b", None, "b", None])).tolist()
+    [0, 1, 0, 2]
+    """
+    codes = pd.factorize(customers)[0]
+    missing = codes < 0
+    codes[missing] = codes.max(initial=-1) + 1 + np.arange(missing.sum())
+    return codes

@@ -1,0 +1,150 @@
+"""Which texts belong together? A graph of nearest neighbours, its spectral picture, and KMeans on that.
+
+Everything here takes rows of unit length, in an order that does not depend on the input's order, and draws from fixed seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+from sklearn.preprocessing import normalize
+
+N_NEIGHBOURS = 15
+_BLOCK = 1000  # rows of similarities held in memory at once
+_DENSE = 300  # up to here the whole spectrum costs less than an iterative search
+
+
+def neighbours(points: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Which k rows are most alike, by cosine? (Of `points` itself without the row, or of `among`.)
+
+    Returns indices and cosines, both (rows, k), the most alike first; equal ones in order of their index.
+
+    >>> neighbours(np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]]), 1)[0].ravel().tolist()
+    [2, 2, 1]
+    """
+    blocks = list(_nearest(points, k, points if among is None else among, among is None))
+    return np.vstack([index for index, _ in blocks]), np.vstack([cosine for _, cosine in blocks])
+
+
+def _nearest(points: np.ndarray, k: int, among: np.ndarray, itself: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, len(points), _BLOCK):
+        cosine = points[start : start + _BLOCK] @ among.T
+        if itself:
+            rows = np.arange(len(cosine))
+            cosine[rows, start + rows] = -2  # less than any cosine
+        index = np.sort(np.argpartition(-cosine, k - 1, axis=1)[:, :k], axis=1)
+        near = np.take_along_axis(cosine, index, axis=1)
+        order = np.argsort(-near, axis=1, kind="stable")
+        yield np.take_along_axis(index, order, axis=1), np.take_along_axis(near, order, axis=1)
+
+
+def fuzzy_graph(points: np.ndarray, k: int = N_NEIGHBOURS) -> sparse.csr_matrix:
+    """How strongly is each text tied to its neighbours? A symmetric (n, n) matrix of weights from 0 to 1.
+
+    Notes
+    -----
+    The weight of a neighbour falls with its distance beyond the nearest one, at a pace fitted to each text so that its
+    weights sum to log2(k): texts in a crowd and texts alone have equally many ties. Both directions join as a + b - ab.
+
+    References
+    ----------
+    McInnes, Healy and Melville (2018), UMAP, section 3.1 (local connectivity and fuzzy union).
+
+    Examples
+    --------
+    Two pairs of equal texts: each is tied to its twin alone.
+
+    >>> fuzzy_graph(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), 1).toarray().astype(int).tolist()
+    [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
+    """
+    n, k = len(points), min(k, len(points) - 1)
+    index, cosine = neighbours(points, k)
+    weight = _local_weights(np.maximum(1 - cosine.astype(float), 0))
+    one_way = sparse.csr_matrix((weight.ravel(), (np.repeat(np.arange(n), k), index.ravel())), shape=(n, n))
+    other_way = one_way.T.tocsr()
+    return (one_way + other_way - one_way.multiply(other_way)).tocsr()
+
+
+def _local_weights(distance: np.ndarray) -> np.ndarray:
+    """exp(-(d - nearest) / pace), the pace found by bisection so that each row sums to log2(k)."""
+    beyond, target = distance - distance.min(axis=1, keepdims=True), np.log2(max(distance.shape[1], 2))
+    low, high = np.full((2, len(beyond), 1), [[[0.0]], [[4.0]]])
+    for _ in range(40):
+        pace = (low + high) / 2
+        too_much = np.exp(-beyond / pace).sum(axis=1, keepdims=True) > target
+        low, high = np.where(too_much, low, pace), np.where(too_much, pace, high)
+    return np.exp(-beyond / np.maximum(high, 1e-3 * distance.mean() + 1e-12))
+
+
+def spectral(graph: sparse.csr_matrix, k: int) -> np.ndarray:
+    """Where does each text lie in the graph's k slowest directions? (n, k) coordinates, the slowest first.
+
+    The leading eigenvectors of the symmetrically normalised graph: texts tied to each other by many short ways lie together.
+
+    References
+    ----------
+    Ng, Jordan and Weiss (2001), On spectral clustering. Scale the rows to unit length before clustering.
+    """
+    root = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
+    scaled = graph.multiply(root[:, None]).multiply(root[None, :]).tocsr()
+    n = graph.shape[0]
+    if n <= _DENSE or k > n // 3:
+        return np.linalg.eigh(scaled.toarray())[1][:, ::-1][:, :k]
+    start = np.random.default_rng(0).normal(size=n)
+    values, vectors = eigsh(scaled, k=k, v0=start)
+    return vectors[:, np.argsort(-values, kind="stable")]
+
+
+def cut(coordinates: np.ndarray, k: int, seed: int, starts: int = 10) -> np.ndarray:
+    """Which of k groups is each row in? KMeans on rows of unit length, the best of `starts` fixed starts."""
+    rows = normalize(coordinates[:, :k])
+    return KMeans(k, n_init=starts, random_state=seed).fit_predict(rows)
+
+
+def partition(points: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
+    """Which of k groups does each text belong to? One integer per row.
+
+    >>> partition(np.array([[1.0, 0.0], [0.99, 0.14], [0.0, 1.0], [0.14, 0.99]]), 2).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
+    True
+    """
+    if k == 1 or len(points) == 1:
+        return np.zeros(len(points), dtype=int)
+    return cut(spectral(fuzzy_graph(points), k), k, seed)
+
+
+def stability(points: np.ndarray, grid: Sequence[int], seed: int = 0, runs: int = 5) -> pd.DataFrame:
+    """How far do two partitions agree that saw different 80 % of the texts? One row per k of `grid`.
+
+    Returns
+    -------
+    DataFrame
+        k, stability (mean over pairs of runs of the adjusted Rand index on the texts that both saw; 1 = the same groups, 0 = no
+        more than chance), low and high (the least and the most of the pairs), n (pairs).
+
+    References
+    ----------
+    Ben-Hur, Elisseeff and Guyon (2002), A stability based method for discovering structure in clustered data.
+    """
+    draw = np.random.default_rng(seed)
+    samples = [np.sort(draw.choice(len(points), int(0.8 * len(points)), replace=False)) for _ in range(runs)]
+    views = [spectral(fuzzy_graph(points[sample]), max(grid)) for sample in samples]
+    rows = []
+    for k in grid:
+        labels = [
+            dict(zip(sample.tolist(), cut(view, k, seed, starts=3).tolist(), strict=True))
+            for sample, view in zip(samples, views, strict=True)
+        ]
+        agreed = [_agreement(labels[i], labels[j]) for i in range(runs) for j in range(i)]
+        rows.append((k, np.mean(agreed), np.min(agreed), np.max(agreed), len(agreed)))
+    return pd.DataFrame(rows, columns=["k", "stability", "low", "high", "n"])
+
+
+def _agreement(one: dict[int, int], other: dict[int, int]) -> float:
+    both = sorted(one.keys() & other.keys())
+    return float(adjusted_rand_score([one[i] for i in both], [other[i] for i in both]))

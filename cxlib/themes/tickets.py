@@ -1,0 +1,209 @@
+"""What do the tickets ask about, and which of it ends in a call?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from cxlib import eventlog, redact, stats
+from cxlib.eventlog import EventLog
+from cxlib.store import Dataset
+from cxlib.themes.clusters import NO_TEXT, Themes, fit, shares_by
+from cxlib.themes.texts import plain
+
+FALSE_DISCOVERY_RATE = 0.05
+_TEXT = ("short_description", "description")
+
+
+@dataclass(frozen=True)
+class TicketThemes:
+    """The tickets of a data set in themes, with what became of their cases."""
+
+    table: pd.DataFrame  # one row per theme, largest first; see `of_tickets`
+    tickets: (
+        pd.DataFrame
+    )  # one row per ticket: ticket_id, theme (-1 = neither text nor category), case (position in the log, -1 = none)
+    typical: pd.DataFrame  # theme, name, ticket_id, text (redacted): three per theme; empty where there is no text
+    months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; empty where tickets have no date
+    calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
+    themes: Themes | None  # how the texts were grouped; None for categories
+    source: str  # "text", "category", or "none": no tickets, or none with either
+    escalation: str  # the stage that counts as a call
+    n_tickets: int
+    n_unsorted: int  # tickets with neither text nor category, in no theme and no share
+    n_no_case: int  # tickets in a theme whose case the journey does not hold
+    n_open: int  # cases still open, in no call share
+
+
+def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int = 0) -> TicketThemes:
+    """What do customers ask about in tickets, and which share of each theme's cases ends in a call?
+
+    Parameters
+    ----------
+    dataset : Dataset
+        `short_description` and `description` are redacted with the names of its users and agents before anything else. Where no
+        ticket has either, its `category` is the theme, and `source` says so.
+    log : EventLog
+        The journeys of the same data set.
+    k, seed
+        As in `fit`; categories are as many as there are.
+
+    Returns
+    -------
+    TicketThemes
+        `table` has one row per theme: theme, name, n (tickets), share (of all tickets in themes), low, high, keywords, n_cases
+        (cases that are over, with a ticket in the theme; a case counts once in each of its themes), n_calls (those that reached
+        the escalation stage), call_share (n_calls / n_cases), call_low, call_high, p_value, differs (+1 or -1 where the share
+        differs from that of the other themes at a false discovery rate of 5 %, else 0).
+
+    Raises
+    ------
+    DataError
+        If more themes are asked for than there are distinct texts.
+
+    Notes
+    -----
+    Intervals are by customer. A call share describes the cases of a theme; it does not say that the theme causes calls: one
+    of graver problems, or of customers who call anyhow, has a higher share. A case still open when the data end counts
+    neither way.
+
+    References
+    ----------
+    Benjamini and Hochberg (1995), Controlling the false discovery rate.
+    """
+    tickets = (
+        dataset.tables["tickets"].reset_index(drop=True) if "tickets" in dataset.tables else pd.DataFrame({"ticket_id": []})
+    )
+    customers = _column(tickets, "user_id")
+    texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
+    found = fit(texts.tolist(), k, seed, customers=customers) if texts.map(plain).any() else None
+    labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
+    case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
+    ended, n_open = _ended(log, labels, case)
+    return TicketThemes(
+        table=base.drop(columns="typical").merge(_calls_by_theme(ended, len(base)), on="theme"),
+        tickets=pd.DataFrame({"ticket_id": tickets["ticket_id"], "theme": labels, "case": case}),
+        typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=["theme", "name", "ticket_id", "text"]),
+        months=_by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings.timezone),
+        calls=_share_of_calls(ended),
+        themes=found,
+        source="text" if found else "category" if len(base) else "none",
+        escalation=log.stages[log.escalation],
+        n_tickets=len(tickets),
+        n_unsorted=int((labels < 0).sum()),
+        n_no_case=int(((labels >= 0) & (case < 0)).sum()),
+        n_open=n_open,
+    )
+
+
+def ticket_texts(dataset: Dataset) -> pd.Series:
+    """What does each ticket say, without personal data? One text per ticket, empty where it says nothing."""
+    tickets = dataset.tables["tickets"].reset_index(drop=True)
+    parts = [_column(tickets, name).fillna("").astype(str).str.strip().tolist() for name in _TEXT]
+    joined = [long if long.startswith(short) else f"{short}\n{long}".strip() for short, long in zip(*parts, strict=True)]
+    return pd.Series(redact.redact_many(joined, redact.gazetteer(dataset.tables)), index=tickets.index, dtype="str")
+
+
+def cases_of(dataset: Dataset, log: EventLog) -> np.ndarray:
+    """Which case is each ticket part of? Positions in the log, -1 for none: by `case_id`, else by a touch of the ticket."""
+    tickets = dataset.tables["tickets"]
+    by_case = pd.Series(np.arange(log.n_cases), index=log.case_id)
+    case = _looked_up(_column(tickets, "case_id"), by_case)
+    by_touch = pd.Series(log.case_of_touch, index=log.touchpoint_id)
+    if "touchpoints" not in dataset.tables:  # each ticket is its own touch
+        by_ticket = by_touch
+    else:
+        touches = dataset.tables["touchpoints"]
+        touches = touches.loc[_column(touches, "ticket_id").notna().to_numpy()]
+        by_ticket = pd.Series(_looked_up(touches["touchpoint_id"], by_touch), index=_column(touches, "ticket_id").to_numpy())
+    return np.where(case >= 0, case, _looked_up(tickets["ticket_id"], by_ticket[by_ticket >= 0]))
+
+
+def _looked_up(keys: pd.Series, positions: pd.Series) -> np.ndarray:
+    first = positions[~positions.index.duplicated()]
+    return keys.map(first.to_dict()).fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    return table[name] if name in table else pd.Series([None] * len(table), index=table.index, dtype=object)
+
+
+def _categories(category: pd.Series, customers: pd.Series) -> tuple[np.ndarray, pd.DataFrame]:
+    """Categories as themes, largest first, under the export's own words."""
+    sizes = category.value_counts().rename_axis("name").reset_index(name="n")
+    names = sizes.sort_values(["n", "name"], ascending=[False, True])["name"].tolist()
+    labels = category.map({name: i for i, name in enumerate(names)}).fillna(NO_TEXT).to_numpy(dtype=int)
+    shares = shares_by(labels, customers)
+    return labels, pd.DataFrame({"theme": range(len(names)), "name": names}).join(shares).assign(keywords="", typical=None)
+
+
+def _ended(log: EventLog, labels: np.ndarray, case: np.ndarray) -> tuple[pd.DataFrame, int]:
+    """One row per theme and case that is over: theme, case, customer, called; and how many cases are still open."""
+    pairs = pd.DataFrame({"theme": labels, "case": case}).query("theme >= 0 and case >= 0").drop_duplicates()
+    called = eventlog.first_touch(log, log.stage == log.escalation) < log.n_touches
+    position = pairs["case"].to_numpy()
+    still = log.case_open[position]
+    pairs = pairs.assign(customer=log.customer_of_case[position], called=called[position])
+    return pairs[~still], int(pairs.loc[still, "case"].nunique())
+
+
+def _calls_by_theme(ended: pd.DataFrame, n_themes: int) -> pd.DataFrame:
+    rows = []
+    for theme in range(n_themes):
+        difference, p_value = _difference(ended, theme)
+        calls = _share_of_calls(ended[ended["theme"] == theme])
+        rows.append({"theme": theme, **calls, "p_value": p_value, "differs": np.sign(np.nan_to_num(difference))})
+    table = pd.DataFrame(rows)
+    tested = table["p_value"].notna()
+    adjusted = table["p_value"].copy()
+    adjusted[tested] = distributions.false_discovery_control(table.loc[tested, "p_value"]) if tested.any() else np.nan
+    return table.assign(differs=table["differs"].where(adjusted <= FALSE_DISCOVERY_RATE, 0).astype(int))
+
+
+def _share_of_calls(ended: pd.DataFrame) -> dict[str, float]:
+    """Of these cases, each counted once, which share called? n_cases, n_calls, call_share, call_low, call_high."""
+    cases = ended.drop_duplicates("case")
+    per_customer = cases.groupby("customer")["called"].agg(["sum", "count"])
+    share, low, high = stats.ratio_interval(per_customer["sum"].to_numpy(int), per_customer["count"].to_numpy(int))
+    n_calls = int(per_customer["sum"].sum())
+    return {"n_cases": len(cases), "n_calls": n_calls, "call_share": share, "call_low": low, "call_high": high}
+
+
+def _difference(ended: pd.DataFrame, theme: int) -> tuple[float, float]:
+    """How much more often do the theme's cases call than those of other themes, and could that be chance?
+
+    Returns the difference of the shares and a p-value; NaN where it cannot be tested. Score test of two shares under equal
+    shares, its variance between customers (each brings all its cases, of this theme and of others), with Student's t by the
+    number of the theme's customers. Rao and Scott (1992), Biometrics 48.
+    """
+    inside, called = (ended["theme"] == theme).to_numpy(), ended["called"].to_numpy(float)
+    n_customers = ended.loc[inside, "customer"].nunique()
+    if n_customers < 2 or inside.all() or called.min() == called.max():
+        return np.nan, np.nan
+    pull = (called - called.mean()) * np.where(inside, 1 / inside.sum(), -1 / (~inside).sum())
+    per_customer = np.bincount(pd.factorize(ended["customer"])[0], weights=pull)
+    score = per_customer.sum() / np.sqrt((per_customer**2).sum())
+    return float(per_customer.sum()), float(2 * distributions.t.sf(abs(score), n_customers - 1))
+
+
+def _typical(found: Themes, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
+    shown = found.table[["theme", "name", "typical"]].explode("typical", ignore_index=True)
+    position = shown.pop("typical").to_numpy(int)
+    return shown.assign(ticket_id=tickets["ticket_id"].to_numpy()[position], text=texts.to_numpy()[position])
+
+
+def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, timezone: str) -> pd.DataFrame:
+    """Which share of each month's tickets has each theme? Months of the data set's own time zone."""
+    dated = opened_at.notna().to_numpy() & (labels >= 0)
+    local = pd.to_datetime(opened_at[dated], utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
+    month, n_themes = local.dt.to_period("M").dt.start_time.to_numpy(), labels.max(initial=NO_TEXT) + 1
+    parts = [pd.DataFrame(columns=["theme", "month", "n", "n_all", "share", "low", "high"])]
+    for start in np.unique(month):
+        here = np.flatnonzero(dated)[month == start]
+        shares = shares_by(labels[here], customers.iloc[here], n_themes)
+        parts.append(shares.assign(theme=range(n_themes), month=start, n_all=len(here)))
+    months = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
+    return months.sort_values(["theme", "month"], ignore_index=True)
