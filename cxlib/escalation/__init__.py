@@ -1,0 +1,8 @@
+"""Who will call? The chance that a case reaches the escalation stage, from what was known at the moment of prediction only."""
+
+from __future__ import annotations
+
+from cxlib.escalation.fit import Escalation, fit
+from cxlib.escalation.review import Review, review_list
+
+__all__ = ["Escalation", "Review", "fit", "review_list"]
