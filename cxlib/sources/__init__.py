@@ -12,7 +12,7 @@ import tomli_w
 
 from cxlib.schema import TABLES, DataError, nearest
 from cxlib.sources import read, servicenow, table
-from cxlib.sources.convert import Imported, zone
+from cxlib.sources.convert import LEFT_OUT, Imported, zone
 
 __all__ = ["add_import", "merged", "read_servicenow", "read_table", "run_import"]
 
@@ -34,7 +34,8 @@ which of ours; data/mappings/boston311.toml is one, with every key explained:
 Simple files need no mapping file. Columns that already have our names map themselves:
 
   cx import table contacts.csv --table touchpoints --map occurred_at=When --map stage=Channel \\
-      --map-value stage:fax=agent --date-format "%d/%m/%Y %H:%M" --timezone Europe/Berlin --save-mapping contacts.toml --out data/contacts
+      --map-value stage:fax=agent --date-format "%d/%m/%Y %H:%M" --timezone Europe/Berlin \\
+      --save-mapping contacts.toml --out data/contacts
 """
 
 
@@ -160,7 +161,8 @@ def _table_name(args: Namespace, tables: Mapping[str, Any]) -> str:
         raise DataError(f"--table {args.table} is not a table: {nearest(args.table, TABLES)}")
     if not args.table and not tables:
         raise DataError(
-            "say which columns are which: --mapping FILE.toml, or --table touchpoints --map occurred_at=THEIRS --map stage=THEIRS"
+            "say which columns are which: --mapping FILE.toml, "
+            "or --table touchpoints --map occurred_at=THEIRS --map stage=THEIRS"
         )
     return args.table or (next(iter(tables)) if len(tables) == 1 or "touchpoints" not in tables else "touchpoints")
 
@@ -202,13 +204,14 @@ def summary(accounting: pd.DataFrame, quarantine: pd.DataFrame, notes: Iterable[
 
 
 def _reasons(quarantine: pd.DataFrame) -> list[str]:
-    """One line per reason, most rows first."""
-    found = quarantine.groupby(["table", "kind", "column", "reason"], sort=False).agg(
-        rows=("row", "size"), row=("row", "first"), value=("value", "first")
-    )
-    lines = []
-    for (name, kind, column, reason), first in found.sort_values("rows", ascending=False, kind="stable").iterrows():
-        where = f"{column} {str(first['value'])[:60]!r} " if column else ""
-        kind = "left out" if kind == "left out" else "set aside"
-        lines.append(f"{name}: {first['rows']:,} {kind}, first row {first['row']:,}: {where}{reason}")
-    return lines
+    """One line per reason (and value, where rows were left out for it), most rows first."""
+    split = quarantine.assign(each=quarantine["value"].where(quarantine["kind"].eq(LEFT_OUT), ""))
+    keys = ["kind", "column", "reason", "each"]
+    found = split.groupby([*keys, "table"], sort=False).agg(n=("row", "size"), row=("row", "first"), value=("value", "first"))
+    same = found.reset_index().groupby([*keys, "n", "row", "value"], sort=False)["table"].agg(", ".join).reset_index()
+    return [
+        f"{line['table']}: {line['n']:,} {LEFT_OUT if line['kind'] == LEFT_OUT else 'set aside'}, first row {line['row']:,}: "
+        + (f"{line['column']} {str(line['value'])[:60]!r} " if line["column"] else "")
+        + line["reason"]
+        for line in same.sort_values("n", ascending=False, kind="stable").to_dict("records")
+    ]

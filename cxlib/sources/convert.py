@@ -15,15 +15,16 @@ from cxlib.sources.read import Broken, Chunk
 SET_ASIDE = ["table", "row", "column", "value", "kind", "reason", "record"]
 BROKEN, LEFT_OUT = "broken", "left out"
 EMPTY = "is empty, and the row means nothing without it"
-_UNIX = {"unix": "s", "unix_ms": "ms"}
+_UNIX = {"unix": 1_000_000, "unix_ms": 1_000}  # microseconds
 _DATED, _OFFSET = r"\d{4}-\d\d-\d\d", r"\d\d:?\d\d.*(?:Z|[+-]\d\d:?(?:\d\d)?)"
 
 
 class Imported(NamedTuple):
     """An export as tables.
 
-    `settings` has the keys of `dataset.toml`. `tables` hold text or typed values, and `_row`, the row in the export. `set_aside`
-    has one row per table and row that did not get in: `kind` is broken or left out. `notes` are what a reader must know.
+    `settings` has the keys of `dataset.toml`. `tables` hold text or typed values, and `_row`, the row in the export.
+    `set_aside` has one row per table and row that did not get in: `kind` is broken or left out. `notes` are what a reader
+    must know.
     """
 
     settings: dict[str, Any]
@@ -74,7 +75,8 @@ def to_utc(texts: pd.Series, form: str | None = None, local: str = "UTC") -> Tim
     """
     if form in _UNIX:
         numbers = pd.to_numeric(texts, errors="coerce")
-        at = pd.to_datetime(numbers, unit=_UNIX[form], errors="coerce", utc=True)
+        whole = (numbers * _UNIX[form]).round().where(numbers.abs() < 1e13).astype("Int64")
+        at = pd.to_datetime(whole, unit="us", errors="coerce", utc=True)
         return _times(texts, at, f"is not a number of {'seconds' if form == 'unix' else 'milliseconds'} since 1970")
     if form is not None:
         read = pd.to_datetime(texts, format=form, errors="coerce", utc="%z" in form)
@@ -126,8 +128,8 @@ def first_reason(found: Sequence[tuple[str, pd.Series]], index: pd.Index) -> pd.
 def set_aside(table: str, raw: pd.DataFrame, why: pd.DataFrame, theirs: dict[str, str], kind: str = BROKEN) -> pd.DataFrame:
     """Rows of `raw` that do not get into `table`, for the quarantine.
 
-    `why` has column and reason, indexed by row number; `theirs` gives the export's name of a column. A broken row is kept whole, as
-    JSON; one that is left out on purpose is found in the export by its number.
+    `why` has column and reason, indexed by row number; `theirs` gives the export's name of a column. A broken row is
+    kept whole, as JSON; one that is left out on purpose is found in the export by its number.
     """
     values = pd.Series("", why.index, dtype="str")
     for name in why["column"].unique():

@@ -11,9 +11,10 @@ import gzip
 import io
 import json
 import lzma
+import math
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -30,7 +31,7 @@ from cxlib.schema import DataError
 CHUNK = 20_000  # rows held as Python strings at a time
 LONGEST_FIELD = 16 * 2**20  # characters; an unclosed quote swallows at most this much
 LONGEST_RECORD = 10_000  # characters of a broken row that are kept
-_PACKED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_PACKED: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BROKEN_PACKING = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, OSError)
 
@@ -65,7 +66,8 @@ def chunks(path: Path, delimiter: str = ",", encoding: str = "utf-8", size: int 
     Raises
     ------
     DataError
-        If there is no such file, or it is empty, cut off, packed in an unknown way, in another encoding, or its header names a column twice.
+        If there is no such file, or it is empty, cut off, packed in an unknown way or in another encoding, or its header
+        names a column twice.
     """
     if not path.is_file():
         raise DataError(f"there is no file {path}: give the path of a CSV, JSON-lines or parquet file")
@@ -163,7 +165,7 @@ def _csv(path: Path, lines: Iterable[str], delimiter: str, size: int) -> Iterato
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
         records = _records(lines, delimiter)
-        fields, reason, text = next(records)
+        fields, reason, _ = next(records)
         if fields is None:
             raise DataError(f"the header of {path} cannot be read: {reason}")
         names = _header(path, fields, delimiter)
@@ -177,8 +179,8 @@ def _header(path: Path, fields: list[str], delimiter: str) -> list[str]:
     for other in ",;\t|":
         if len(names) == 1 and other != delimiter and other in names[0]:
             raise DataError(
-                f'{path} has one column {names[0][:60]!r} when cut at {delimiter!r}: write delimiter = "{_shown(other)}" in the mapping, '
-                f'or give --delimiter "{_shown(other)}"'
+                f"{path} has one column {names[0][:60]!r} when cut at {delimiter!r}: "
+                f'write delimiter = "{_shown(other)}" in the mapping, or give --delimiter "{_shown(other)}"'
             )
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
@@ -326,13 +328,13 @@ def _parquet(path: Path, size: int) -> Iterator[Chunk]:
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    """Values as text: whole floats without ".0" (an id that was stored as a float), times as ISO 8601, nested values as JSON."""
+    """Values as text: whole floats without ".0" (ids are often stored so), times as ISO 8601, nested values as JSON."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.dictionary_decode(), kind.value_type
     if pa.types.is_floating(kind):
         texts = [
-            None if x is None or x != x else str(int(x)) if x.is_integer() and abs(x) < 2**53 else repr(x)
+            None if x is None or math.isnan(x) else str(int(x)) if x.is_integer() and abs(x) < 2**53 else repr(x)
             for x in column.to_pylist()
         ]
         return pa.array(texts, pa.large_string())

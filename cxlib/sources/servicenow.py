@@ -1,7 +1,7 @@
 """ServiceNow: the audit log of incidents, one row per update.
 
 Source of the form: Amaral, Fantinato and Peres, Incident management process enriched event log (UCI). Its `closed_at`,
-`closed_code`, `resolved_by` and `resolved_at` are filled in from an incident's first row on, so they count as known at the end only.
+`closed_code`, `resolved_by` and `resolved_at` are filled in from an incident's first row on: they count as known at its end.
 """
 
 from __future__ import annotations
@@ -92,15 +92,17 @@ def convert_log(
     Returns
     -------
     Imported
-        touchpoints: one per update, in the stage of its reassignment_count (0, 1, 2 or more); tickets: one per incident; ticket_events:
-        one per field that changed in an update, with the first known value as a change from nothing.
+        touchpoints: one per update, in the stage of its reassignment_count (0, 1, 2 or more). tickets: one per incident.
+        ticket_events: one per field that changed in an update, with the first known value as a change from nothing.
 
     Raises
     ------
     DataError
         If a column is missing, or no row is left.
     """
-    kept, asides, twice = [], [], 0
+    kept: list[pd.DataFrame] = []
+    asides: list[pd.DataFrame] = []
+    twice = 0
     for chunk in chunks:
         if not kept:
             _check_columns(list(chunk.frame.columns), path)
@@ -128,8 +130,8 @@ def _check_columns(found: list[str], path: Path | str) -> None:
     absent = [name for name in READ if name not in found]
     if absent:
         raise DataError(
-            f"{path} is not the audit-log form of ServiceNow: {len(absent)} of {len(READ)} columns are missing, first {absent[0]}; "
-            f"it has {', '.join(found[:40])}. For another form: cx import table {path} --mapping FILE.toml"
+            f"{path} is not the audit-log form of ServiceNow: {len(absent)} of {len(READ)} columns are missing, "
+            f"first {absent[0]}; it has {', '.join(found[:40])}. For another form: cx import table {path} --mapping FILE.toml"
         )
 
 
@@ -185,12 +187,13 @@ def _in_order(updates: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if back.any():
         first_back = by_count[back].iloc[0]
         notes.append(
-            f"{back.sum():,} updates have a sys_mod_count that contradicts their time (first {first_back['number']} at row {first_back['row']}): "
-            "the time decides the order, sys_mod_count decides within a minute"
+            f"{back.sum():,} updates have a sys_mod_count that contradicts their time "
+            f"(first {first_back['number']} at row {first_back['row']}): the time decides the order, "
+            "sys_mod_count decides within a minute"
         )
     if (again > 0).any():
         notes.append(
-            f"{(again > 0).sum():,} updates repeat the sys_mod_count of another of the same incident: kept, under an id of their own"
+            f"{(again > 0).sum():,} updates repeat the sys_mod_count of another of their incident: kept, with their own id"
         )
     return rows, notes
 
@@ -200,13 +203,15 @@ def _notes(updates: pd.DataFrame, timezone: str, twice: int, after: int) -> list
     escalated = updates.loc[updates["reassignment_count"] >= 2, "number"].nunique()
     early = int((updates["sys_updated_at"] < updates["opened_at"])[updates["first"]].sum())
     nameless = int(updates["incident_state"].eq(NAMELESS_STATE).sum())
+    named = f"{nameless:,} updates have the state {NAMELESS_STATE}, a code without a name"
+    later = f"{after:,} incidents end after the last update in the export"
     said = {
         f"{escalated:,} of {incidents:,} incidents ({escalated / incidents:.1%}) reached {STAGES[-1]}": True,
         f"the export's times carry no time zone: read as {timezone}; --timezone changes it": True,
         f"{twice:,} local times that occur twice (the clocks go back) were read as the first": twice,
-        f"{nameless:,} updates have the state {NAMELESS_STATE}, a code without a name: kept as touches without an action": nameless,
+        f"{named}: kept as touches without an action": nameless,
         f"{early:,} incidents have a first update before their opened_at: kept as exported": early,
-        f"{after:,} incidents end after the last update in the export: read as unfinished (no resolved_at, closed_at, close_code)": after,
+        f"{later}: read as unfinished (no resolved_at, closed_at, close_code)": after,
     }
     return [sentence for sentence, holds in said.items() if holds]
 
@@ -224,7 +229,7 @@ def _touchpoints(updates: pd.DataFrame) -> pd.DataFrame:
             "case_id": updates["number"].astype("str"),
             "occurred_at": updates["sys_updated_at"],
             "seq": updates["sys_mod_count"],
-            "stage": pd.array(pd.Categorical.from_codes(group, list(STAGES)), dtype="str"),
+            "stage": pd.Series(np.array(STAGES, dtype=object)[group], dtype="str"),
             "action": _state(updates).astype("str"),
             "agent_id": updates["assigned_to"].astype("str"),
             "ticket_id": updates["number"].astype("str"),
@@ -255,13 +260,12 @@ def _plain(column: pd.Series) -> pd.Series:
 
 
 def _events(updates: pd.DataFrame) -> pd.DataFrame:
-    """One row per field whose value changed with an update."""
+    """One row per field whose value changed with an update. (No `_row`: an update is one row, and may be many events.)"""
     common = {
         "ticket_id": "number",
         "occurred_at": "sys_updated_at",
         "actor_id": "sys_updated_by",
         "group_id": "assignment_group",
-        "_row": "row",
     }
     changes = []
     for theirs, field in TRACKED.items():
@@ -271,8 +275,8 @@ def _events(updates: pd.DataFrame) -> pd.DataFrame:
         before = np.where(updates["first"], -1, np.roll(codes, 1))
         changed = codes != before
         rows = {ours: _plain(updates.loc[changed, name]) for ours, name in common.items()}
-        names = values.cat.categories.astype("str")
-        old, new = (pd.array(pd.Categorical.from_codes(c[changed], names), dtype="str") for c in (before, codes))
+        names = np.array([*values.cat.categories, None], dtype=object)  # code -1, missing, is the last
+        old, new = (pd.array(names[code[changed]], dtype="str") for code in (before, codes))
         changes.append(
             pd.DataFrame(
                 rows | {"field": field, "old_value": old, "new_value": new, "event_id": updates["id"][changed] + ":" + field}

@@ -38,11 +38,10 @@ def load_mapping(path: Path) -> dict[str, Any]:
 def check_mapping(plain: Mapping[str, Any], where: str = "the mapping") -> dict[str, Any]:
     """Refuse a mapping with an unknown key, table or column, or with a value of the wrong kind.
 
-    >>> check_mapping({"tables": {"touchpoints": {"columns": {"ocurred_at": "when"}}}})
+    >>> check_mapping({"tables": {"applications": {"columns": {"owner": "team"}}}})
     Traceback (most recent call last):
-    cxlib.schema.DataError: the mapping [tables.touchpoints.columns]: unknown key ocurred_at: did you mean occurred_at? Allowed: \
-touchpoint_id, user_id, visitor_id, case_id, occurred_at, seq, stage, action, application_id, agent_id, article_id, ticket_id, \
-wait_s, duration_s, outcome, sentiment, sentiment_source
+    cxlib.schema.DataError: the mapping [tables.applications.columns]: unknown key owner: did you mean owner_group? \
+Allowed: application_id, owner_group, tier
     """
     _keys(plain, (*SETTINGS, *READING), where)
     for key in ("delimiter", "encoding"):
@@ -120,7 +119,11 @@ def _keys(plain: Any, allowed: tuple[str, ...], where: str) -> None:
 
 
 def _want(value: Any, kind: type, where: str) -> Any:
-    words = {str: 'a text, such as "abc"', list: 'a list, such as ["a", "b"]', dict: "a table of key = value lines"}
+    words: dict[type, str] = {
+        str: 'a text, such as "abc"',
+        list: 'a list, such as ["a", "b"]',
+        dict: "a table of key = value lines",
+    }
     if not isinstance(value, kind):
         raise DataError(f"{where} is {'missing' if value is None else repr(value)}: write {words[kind]}")
     return value
@@ -151,7 +154,7 @@ def convert_rows(chunks: Iterable[Chunk], mapping: Mapping[str, Any], path: Path
     Returns
     -------
     Imported
-        Each table holds the mapped columns and `_row`. Every row of the export is, for each table, either there or in `set_aside`.
+        Each table holds the mapped columns and `_row`. Every row of the export is, for each table, there or in `set_aside`.
 
     Raises
     ------
@@ -256,7 +259,7 @@ def _unmapped(stage: pd.Series, theirs: str, stages: Iterable[str]) -> pd.Series
     stages = list(stages)
     to = stages[-2] if len(stages) > 1 else stages[-1]
     odd = {
-        value: f"{theirs} is not one of the stages ({', '.join(stages)}): map it with --map-value {quote(f'stage:{value}={to}')}"
+        value: f"{theirs} is no stage ({', '.join(stages)}): map it, such as --map-value {quote(f'stage:{value}={to}')}"
         for value in stage.dropna().unique()
         if value not in stages
     }
@@ -266,8 +269,8 @@ def _unmapped(stage: pd.Series, theirs: str, stages: Iterable[str]) -> pd.Series
 def _cut_cases(tables: dict[str, pd.DataFrame], mapping: Mapping[str, Any]) -> list[str]:
     """Give the touches their case_id, and the rows of other tables that of the touch from the same row.
 
-    A case is a run of touches with the same key and no pause longer than the gap; it is named after its first touch. A touch that
-    lacks a part of the key is a case of its own.
+    A case is a run of touches with the same key and no pause longer than the gap; it is named after its first touch. A touch
+    that lacks a part of the key is a case of its own.
     """
     cases = mapping["tables"].get("touchpoints", {}).get("cases")
     if cases is None:
