@@ -72,6 +72,8 @@ def chunks(path: Path, delimiter: str = ",", encoding: str = "utf-8", size: int 
     if not path.is_file():
         raise DataError(f"there is no file {path}: give the path of a CSV, JSON-lines or parquet file")
     start = _start_of(path)
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) and not encoding.lower().startswith(("utf-16", "utf_16", "utf16")):
+        raise DataError(f'{path} is UTF-16: write encoding = "utf-16" in the mapping, or give --encoding utf-16')
     if start.startswith(b"PAR1"):
         yield from _parquet(path, size)
         return
@@ -185,9 +187,7 @@ def _header(path: Path, fields: list[str], delimiter: str) -> list[str]:
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         where = ", ".join(str(number) for number, name in enumerate(names, 1) if name == twice[0])
-        raise DataError(
-            f"{path} has {len(twice)} column names more than once: first {twice[0]!r} at columns {where}; rename all but one"
-        )
+        raise DataError(f"{path} has more than one column {twice[0]!r} (columns {where}): rename all but one")
     return names
 
 
@@ -212,7 +212,7 @@ def _records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[list[str] |
         except StopIteration:
             return
         except csv.Error as error:
-            yield None, f"quotes that do not match, over {len(raw):,} lines of the file ({error})", "".join(raw)
+            yield None, f"quotes that do not match, over {len(raw):,} line(s) of the file ({error})", "".join(raw)
             continue
         if fields:
             yield fields, "", "".join(raw)
@@ -270,7 +270,7 @@ def _json_lines(path: Path, lines: Iterable[str], size: int) -> Iterator[Chunk]:
         if number == 1 and line.lstrip().startswith("["):
             raise DataError(f"{path} holds one JSON list: write one object per line, such as with jq -c '.[]' FILE")
         try:
-            rows[number] = _flat(json.loads(line, parse_int=str, parse_float=str, parse_constant=str))
+            rows[number] = _flat(json.loads(line, parse_int=str, parse_float=str, parse_constant=lambda _: None))
         except (ValueError, RecursionError) as error:
             broken.append(Broken(number, f"not a JSON object: {error}", line[:LONGEST_RECORD]))
         if number % size == 0:
@@ -300,9 +300,15 @@ def _flat(value: Any, within: str = "") -> dict[str, str | None]:
             flat |= _flat(inner, f"{within}{name}.")
         else:
             text = inner if inner is None or isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)
-            (text or "").encode()  # half a character ("\\ud800") is no text: UnicodeEncodeError is a ValueError
+            if not _is_text(text or ""):
+                raise ValueError(f"{within}{name} holds half a character")
             flat[f"{within}{name}"] = text
     return flat
+
+
+def _is_text(text: str) -> bool:
+    """False for half of a surrogate pair, which JSON can hold and UTF-8 cannot."""
+    return text.encode(errors="replace").decode() == text
 
 
 # ---- parquet
@@ -314,7 +320,7 @@ def _parquet(path: Path, size: int) -> Iterator[Chunk]:
         names = file.schema_arrow.names
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice:
-            raise DataError(f"{path} has {len(twice)} column names more than once: first {twice[0]!r}; rename all but one")
+            raise DataError(f"{path} has more than one column {twice[0]!r}: rename all but one")
         times = frozenset(field.name for field in file.schema_arrow if pa.types.is_temporal(field.type))
         start = 1
         for batch in file.iter_batches(batch_size=size):
@@ -339,10 +345,9 @@ def _as_text(column: pa.Array) -> pa.Array:
         ]
         return pa.array(texts, pa.large_string())
     if pa.types.is_timestamp(kind):
-        zone = "Z" if kind.tz else ""
-        return pc.binary_join_element_wise(
-            column.cast(pa.timestamp("us")).cast(pa.large_string()), pa.scalar(zone, pa.large_string()), ""
-        )
+        zone, between = (pa.scalar(text, pa.large_string()) for text in ("Z" if kind.tz else "", ""))
+        naive = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.timestamp("us"))  # UTC where it has a zone
+        return pc.binary_join_element_wise(naive.cast(pa.large_string()), zone, between)
     if pa.types.is_nested(kind):
         texts = [None if x is None else json.dumps(x, ensure_ascii=False, default=str) for x in column.to_pylist()]
         return pa.array(texts, pa.large_string())
