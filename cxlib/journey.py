@@ -103,7 +103,7 @@ def funnel(
     Returns
     -------
     Funnel
-        `table` has one row per stage: ``reached`` (cases), ``share`` (of all `n` mature cases, 0 to 1), 95 % interval by customer.
+        `table` has one row per stage: ``reached`` (cases), ``share`` (of all `n` mature cases, 0 to 1), 95 % interval.
 
     Raises
     ------
@@ -147,6 +147,8 @@ def funnel(
     names = pd.Index(log.stages if steps is None else list(steps), name="stage" if steps is None else "step")
     n_immature, n_open = (int(x) for x in units.add_up(_funnel_aside, within=window))
     table = _shares(sums, names, "reached")
+    if steps is None and len(table) and sums[2, 0]:
+        table.loc[names[0], ["low", "high"]] = 1.0  # every case has reached the leftmost stage: nothing is estimated
     return Funnel(table, int(sums[2, 0]), int(sums[0, 0]), n_immature, n_open, by, within)
 
 
@@ -251,15 +253,15 @@ def forced_to_call(log: EventLog) -> Forced:
     Returns
     -------
     Forced
-        `table` has three rows: forced to call (a touch at `problem_from` or further right, left of the escalation stage, before
-        the first escalation), called first (no such touch before it) and did not call. Each has its count of cases, its share of
-        all `n` cases that sought help (0 to 1) and the 95 % interval by customer.
+        `table` has three rows: forced to call (a touch at `problem_from` or further right, left of the escalation stage,
+        before the first escalation), called first (no such touch before it) and did not call. Each has its count of cases, its
+        share of all `n` cases that sought help (0 to 1) and the 95 % interval by customer.
 
     Notes
     -----
     Being forced and calling first mean different things and are never summed silently. Cases without a touch at
-    `problem_from` or further right did not seek help and are not counted. An open case that has not called yet counts as "did not call" and may
-    still move: `n_open` says how many of the cases that sought help those are.
+    `problem_from` or further right did not seek help and are not counted. An open case that has not called yet counts as
+    "did not call" and may still move: `n_open` says how many of the cases that sought help those are.
 
     >>> from cxlib.eventlog import from_paths
     >>> forced_to_call(from_paths(a="product help phone", b="product phone", c="chatbot", d="product")).table["cases"].to_dict()
@@ -328,6 +330,7 @@ def _mood_sums(log: EventLog) -> np.ndarray:
 
 
 _GRID = (0, 1, 2, 4, 8, 12, 24, 36, 48, 72, 96, 120, 144, 168, 240, 336, 504, 720, 1080, 1440, 2160, 4320)  # hours
+_ENOUGH = 30  # with fewer cases under way the curve says more about single cases than about the share
 
 
 def time_to(log: EventLog, stage: str, *, seed: int = 0) -> TimeTo:
@@ -336,15 +339,15 @@ def time_to(log: EventLog, stage: str, *, seed: int = 0) -> TimeTo:
     Returns
     -------
     TimeTo
-        `table` has one row per time from 0 h on, up to the longest time observed: hours, share (of the `n` cases that sought help,
-        0 to 1, that had reached the stage by then), its 95 % interval by customer, at_risk (cases still under way). `curve` has
-        every step.
+        `table` has one row per time from 0 h on, while at least 30 cases are under way: hours, share (of the `n` cases that sought
+        help, 0 to 1, that had reached the stage by then), its 95 % interval by customer, at_risk (cases still under way).
+        `curve` has every step.
 
     Notes
     -----
-    Aalen-Johansen: cases that end without reaching the stage compete, open cases are censored at the end of observation. Time
-    runs from the first touch at `problem_from` or further right, so those who went to `stage` at once count at 0 h. Intervals by
-    Poisson bootstrap of customers.
+    Aalen-Johansen: cases that end without reaching the stage compete, open cases are censored at the end of observation.
+    Time runs from the first touch at `problem_from` or further right, so those who went to `stage` at once count at 0 h.
+    Intervals by Poisson bootstrap of customers.
 
     >>> from cxlib.eventlog import from_paths
     >>> time_to(from_paths(a="help phone", b="help"), "phone").table[["hours", "share"]].head(2)

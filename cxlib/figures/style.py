@@ -1,0 +1,49 @@
+"""One style for all figures: calm on the left, hot on the right, readable in grey and for the colour-blind."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+
+# From calm to hot, each darker than the one before, so that the order also shows in grey.
+_CALM_TO_HOT = ["#a5dbc2", "#79bdb5", "#dd9748", "#c2462f", "#7a1030"]
+CALM, HOT = "#3f8f8b", "#c2462f"
+INK, QUIET, PALE = "#22303c", "#6b7780", "#dfe4e6"
+
+
+def heat() -> Colormap:
+    """The palette as a continuous scale: 0 calm, 1 hot."""
+    return LinearSegmentedColormap.from_list("calm to hot", _CALM_TO_HOT)
+
+
+def stage_colours(n: int) -> list[tuple[float, ...]]:
+    """One colour for each of `n` stages, from calm (left) to hot (right)."""
+    scale = heat()
+    return [scale(i / max(1, n - 1)) for i in range(n)]
+
+
+def axes(ax: Axes | None = None, *, wide: float = 8.0, high: float = 4.0) -> Axes:
+    """The axes to draw on, in the project's style; new ones unless given."""
+    if ax is None:
+        with sns.axes_style("white"), plt.rc_context({"font.size": 10, "figure.dpi": 110, "savefig.dpi": 110}):
+            _, ax = plt.subplots(figsize=(wide, high), layout="constrained")
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(QUIET)
+    ax.tick_params(colors=INK, length=3)
+    ax.set_axisbelow(True)
+    return ax
+
+
+def plain(label: object, longest: int = 32) -> str:
+    """A name from the data as it can stand in a figure: short, one line, no mathematics.
+
+    >>> plain("a $x$ b"), plain("word " * 10, longest=12)
+    ('a \\\\$x\\\\$ b', 'word word w…')
+    """
+    text = " ".join(str(label).split())
+    text = text if len(text) <= longest else text[: longest - 1] + "…"
+    return text.replace("$", r"\$")
