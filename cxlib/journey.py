@@ -221,7 +221,8 @@ def _transition_sums(log: EventLog) -> np.ndarray:
     cell = (customer * k + log.stage) * (k + 1) + target
     counts = np.bincount(cell[counted], minlength=log.n_customers * k * (k + 1)).reshape(log.n_customers, k, k + 1)
     n = np.repeat(counts.sum(axis=2, keepdims=True), k + 1, axis=2)
-    return stats.ratio_sums(counts.reshape(log.n_customers, -1), n.reshape(log.n_customers, -1))
+    cells = (log.n_customers, k * (k + 1))
+    return stats.ratio_sums(counts.reshape(cells), n.reshape(cells))
 
 
 def ends(log: EventLog) -> Ends:
@@ -339,9 +340,9 @@ def time_to(log: EventLog, stage: str, *, seed: int = 0) -> TimeTo:
     Returns
     -------
     TimeTo
-        `table` has one row per time from 0 h on, while at least 30 cases are under way: hours, share (of the `n` cases that sought
-        help, 0 to 1, that had reached the stage by then), its 95 % interval by customer, at_risk (cases still under way).
-        `curve` has every step.
+        `table` has one row per time from 0 h on, while 30 cases (a tenth of a small log) are under way: hours, share (of the
+        `n` cases that sought help, 0 to 1, that had reached the stage by then), its 95 % interval by customer, at_risk (cases
+        still under way). `curve` has every step.
 
     Notes
     -----
@@ -365,15 +366,9 @@ def time_to(log: EventLog, stage: str, *, seed: int = 0) -> TimeTo:
     customer = log.customer_of_case[sought]
     at = stats.incidence_interval(time, event, customer, log.customer_key, hours * HOUR, seed=seed)
     table = pd.DataFrame(
-        {
-            "hours": hours,
-            "share": at["incidence"],
-            "low": at["low"],
-            "high": at["high"],
-            "at_risk": at["at_risk"],
-            "n": len(time),
-        }
+        {"hours": hours, "share": at["incidence"], "low": at["low"], "high": at["high"], "at_risk": at["at_risk"]}
     )
+    table = table[table["at_risk"] >= min(_ENOUGH, len(time) / 10)].assign(n=len(time))
     curve = stats.cumulative_incidence(time, event)
     curve.insert(0, "hours", curve.pop("time") / HOUR)
     return TimeTo(table, curve, stage, len(time), int((event == 0).sum()))

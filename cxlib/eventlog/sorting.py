@@ -183,9 +183,9 @@ def _sorted(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], settings
         FROM named n LEFT JOIN owner o ON n.case_id = o.case_id LEFT JOIN cut c ON n.touchpoint_id = c.touchpoint_id
         WHERE stage IS NOT NULL"""
     )
-    lost = con.execute(f"SELECT (SELECT count(*) FROM ({touches})) - (SELECT count(*) FROM touch)").fetchone()
-    if lost and lost[0]:
-        notes.append(f"{lost[0]} tickets have a channel that maps to no stage and are not in the journey")
+    lost = con.execute(f"SELECT (SELECT count(*) FROM ({touches})) - (SELECT count(*) FROM touch)").fetchall()[0][0]
+    if lost:
+        notes.append(f"{lost} tickets have a channel that maps to no stage and are not in the journey")
     actions = tuple(row[0] for row in con.execute("SELECT DISTINCT action FROM touch ORDER BY action").fetchall())
     if len(actions) > 65_535:
         raise DataError(f"{len(actions)} different actions, at most 65,535 can be read: put what varies into another column")
@@ -224,8 +224,8 @@ def _endings(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], until: 
     if "tickets" not in queries:
         return none
     tickets = _columns(con, queries["tickets"], ("ticket_id", "case_id", "resolved_at", "closed_at"), "tickets")
-    says = con.execute(f"SELECT count(coalesce(resolved_at, closed_at)) FROM ({tickets})").fetchone()
-    if not says or not says[0]:
+    says = con.execute(f"SELECT count(coalesce(resolved_at, closed_at)) FROM ({tickets})").fetchall()[0][0]
+    if not says:
         return none
     return f"""
         SELECT customer, kind, label, max(done) AS done, bool_or(done IS NULL OR done > {until}) AS unresolved

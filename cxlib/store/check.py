@@ -148,7 +148,7 @@ def check(con: duckdb.DuckDBPyConnection, table: str, source: str, settings: Set
     key = ", ".join(map(_q, keys))
     faults = _faults(table, columns, settings)
     case = " ".join(f"WHEN {condition} THEN {i}" for i, (condition, *_) in enumerate(faults))
-    rows = con.execute(f"SELECT count(*) FROM {source}").fetchone()
+    rows = con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0]
     found = con.execute(
         f"""WITH typed AS (SELECT {typed}, {raws} FROM {source}),
             twice AS (SELECT {key}, min(_row) AS _first FROM typed GROUP BY {key} HAVING count(*) > 1)
@@ -157,12 +157,12 @@ def check(con: duckdb.DuckDBPyConnection, table: str, source: str, settings: Set
     ).df()
     kept = f"SELECT {typed} FROM {source}"
     if len(found):
-        bad = f"bad_{table}_{con.execute('SELECT count(*) FROM duckdb_tables()').fetchone()[0]}"  # type: ignore[index]
+        bad = f"bad_{table}_{con.execute('SELECT count(*) FROM duckdb_tables()').fetchall()[0][0]}"
         con.execute(f"CREATE TEMP TABLE {bad} AS SELECT unnest(?::BIGINT[]) AS _row", [found["_row"].tolist()])
         kept += f" WHERE _row NOT IN (SELECT _row FROM {bad})"
     return Checked(
         f"SELECT * EXCLUDE (_row) FROM ({kept} ORDER BY _row)",
-        rows[0] if rows else 0,
+        rows,
         _explain(table, columns, faults, found),
         notes,
     )
@@ -197,9 +197,9 @@ def _last_times(con: duckdb.DuckDBPyConnection, sources: Mapping[str, str]) -> l
         when = ROW_TIME.get(table, "")
         if when in stored:
             cast = _cast(when, "time", stored[when])
-            first, last = con.execute(f"SELECT min({cast}), max({cast}) FROM {source}").df().iloc[0]
-            if not pd.isna(first):
-                found.append((first.as_unit("us"), last.as_unit("us")))
+            bounds = con.execute(f"SELECT epoch_us(min({cast})), epoch_us(max({cast})) FROM {source}").fetchall()[0]
+            if bounds[0] is not None:
+                found.append(tuple(pd.Timestamp(us, unit="us", tz="UTC").as_unit("us") for us in bounds))
     return found
 
 

@@ -72,8 +72,8 @@ observed_until, stages, escalation, problem_from, cases, cost
         raise DataError(f'{where} [cases]: by = {by!r} is not known: write by = "user_id"')
     duration(gap, "gap")
     first, last = (_moment(plain.get(name), zone, f"{where}: {name}") for name in ("observed_from", "observed_until"))
-    if first is not None and last is not None and first >= last:
-        raise DataError(f"{where}: observed_from is not before observed_until")
+    if first is not None and last is not None and first > last:
+        raise DataError(f"{where}: observed_from lies after observed_until")
     return Settings(
         str(plain.get("name", "unnamed")), str(zone), first, last, tuple(stages), escalation, problem_from, by, gap, dict(cost)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from cxlib.eventlog import EventLog
 from cxlib.journey import CALLED_FIRST, FORCED, Ends, Forced, Funnel, Mood, TimeTo, Transitions
 from cxlib.redact import escape
 from cxlib.words.numbers import between, count, decimal, hours, percent, plural, share_with_interval
@@ -110,3 +111,14 @@ def say_time_to(reach: TimeTo) -> str:
         f"{percent(day['share'])} have by {hours(day['hours'])} and {share_with_interval(end)} by {hours(end['hours'])}; "
         f"{plural(reach.n_open, 'case')} still open are counted for as long as they were seen (Aalen-Johansen)."
     )
+
+
+def say_log(log: EventLog, name: str) -> str:
+    """What was read: touches, cases, customers, and from when to when."""
+    times = pd.to_datetime([log.observed_from, log.observed_until], unit="us", utc=True).tz_convert(log.timezone)
+    period = " to ".join(f"{time.day} {time:%B %Y}" for time in times)
+    said = (
+        f"{escape(name)}, {period}: {plural(log.n_touches, 'touch', 'touches')} in {plural(log.n_cases, 'case')} of "
+        f"{plural(log.n_customers, 'customer')}; {plural(log.case_open.sum(), 'case')} still open at the end."
+    )
+    return said + "".join(f" Note: {escape(note)}." for note in log.notes)

@@ -1,0 +1,143 @@
+"""The log: sorted whatever the order of rows, whole customers in each part, cached by content."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlib import eventlog, journey, store
+from cxlib.eventlog import from_paths
+from cxlib.schema import STAGES, DataError
+
+WORDS = st.lists(st.sampled_from(STAGES), min_size=1, max_size=8).map(" ".join)
+PATHS = st.dictionaries(st.from_regex(r"[a-d](__[1-3])?", fullmatch=True), WORDS, min_size=1, max_size=6)
+
+
+def touches(*rows, **columns):
+    frame = pd.DataFrame(rows, columns=["touchpoint_id", "user_id", "occurred_at", "stage"])
+    times = pd.to_datetime(frame["occurred_at"], utc=True).astype("datetime64[us, UTC]")
+    return frame.assign(occurred_at=times, **columns)
+
+
+def test_cases_are_cut_where_a_customer_paused_longer_than_the_gap():
+    frame = touches(
+        ("1", "u", "2026-01-01", "help"),
+        ("2", "u", "2026-01-08", "phone"),
+        ("3", "u", "2026-01-16", "help"),
+        ("4", "v", "2026-01-16", "help"),
+    )
+    log = eventlog.compile(frame)
+    assert list(log.case_id) == ["u#1", "u#2", "v#1"]
+    assert list(np.diff(log.case_start)) == [2, 1, 1]
+
+
+def test_a_touch_without_customer_or_case_is_a_case_and_a_customer_of_its_own():
+    log = eventlog.compile(touches(("1", None, "2026-01-01", "help"), ("2", None, "2026-01-01", "phone")))
+    assert (log.n_cases, log.n_customers) == (2, 2)
+
+
+def test_a_case_belongs_to_the_customer_of_its_first_identified_touch():
+    frame = touches(
+        ("1", None, "2026-01-01", "help"), ("2", "u", "2026-01-02", "phone"), ("3", "v", "2026-01-03", "phone"), case_id="c"
+    )
+    log = eventlog.compile(frame)
+    assert (log.n_cases, list(log.customer_id)) == (1, ["u"])
+
+
+def test_a_visitor_stands_for_its_user_unless_it_is_linked_to_several(tmp_path):
+    rows = touches(("1", "u", "2026-01-01", "help"), ("2", None, "2026-01-02", "phone"), ("3", None, "2026-01-02", "phone"))
+    links = pd.DataFrame({"visitor_id": ["x", "y", "y"], "user_id": ["u", "u", "w"]})
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": rows.assign(visitor_id=[None, "x", "y"]), "identities": links})
+    log = eventlog.compile(tmp_path / "d")
+    assert list(log.customer_id) == ["u", "visitor y"]
+    assert log.n_cases == 2
+
+
+def test_ties_are_ordered_by_seq_then_stage_then_action_then_id_and_counted():
+    frame = touches(
+        *[(i, "u", "2026-01-01", s) for i, s in [("4", "phone"), ("3", "help"), ("2", "help"), ("1", "agent"), ("0", "agent")]]
+    )
+    frame = frame.assign(seq=[1, 2, 2, 2, 2], action=["", "b", "a", "x", "x"])
+    log = eventlog.compile(frame)
+    assert list(log.touchpoint_id) == ["4", "2", "3", "0", "1"]
+    assert log.ties == {"seq": 1, "stage": 1, "action": 1, "touchpoint_id": 1}
+
+
+@settings(max_examples=15, deadline=None)
+@given(PATHS, st.randoms(use_true_random=False))
+def test_row_order_and_the_number_of_parts_change_nothing(paths, random):
+    log = from_paths(**paths)
+    names = {"touchpoint_id": log.touchpoint_id, "case_id": log.case_id[log.case_of_touch]}
+    frame = pd.DataFrame(
+        names | {"stage": [log.stages[s] for s in log.stage], "occurred_at": pd.to_datetime(log.at, unit="us", utc=True)}
+    )
+    frame["user_id"] = log.customer_id[log.customer_of_case][log.case_of_touch]
+    order = random.sample(range(len(frame)), len(frame))
+    again = eventlog.compile(frame.iloc[order], settings=store.Settings(observed_until=pd.Timestamp("1971-01-01", tz="UTC")))
+    for name in ("stage", "at", "case_start", "customer_start", "case_end", "customer_key"):
+        assert (getattr(again, name) == getattr(log, name)).all()
+    parts = list(log.shards(touches=1))
+    assert sum(part.n_touches for part in parts) == log.n_touches
+    assert len(parts) == log.n_customers
+    split = sum(journey._funnel_sums(part, None, None) for part in parts)
+    assert (split == journey._funnel_sums(log, None, None)).all()
+
+
+def test_tickets_give_the_touches_where_there_are_no_touchpoints(tmp_path):
+    tickets = pd.DataFrame(
+        {
+            "ticket_id": ["1", "2", "3"],
+            "user_id": "u",
+            "opened_at": ["2026-01-01T00:00Z", "2026-01-02T00:00Z", "2026-01-03T00:00Z"],
+            "channel": ["Email", "Phone", "fax"],
+            "resolved_at": ["2026-01-01T05:00Z", "", ""],
+        }
+    )
+    store.write_dataset(tmp_path / "d", {}, {"tickets": tickets})
+    log = eventlog.compile(tmp_path / "d")
+    assert [log.stages[s] for s in log.stage] == ["agent", "phone"]
+    assert log.case_open.all()
+    assert "1 tickets have a channel that maps to no stage" in " ".join(log.notes)
+
+
+def test_a_case_is_open_until_its_tickets_are_resolved(tmp_path):
+    rows = touches(("1", "u", "2026-01-01", "agent"), ("2", "v", "2026-01-01", "agent"), case_id=["a", "b"])
+    late = touches(("3", "w", "2026-03-01", "help"), case_id="c")
+    tickets = pd.DataFrame({"ticket_id": ["1", "2"], "case_id": ["a", "b"], "resolved_at": ["2026-01-02T00:00Z", None]})
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": pd.concat([rows, late]), "tickets": tickets})
+    log = eventlog.compile(tmp_path / "d")
+    assert dict(zip(log.case_id, log.case_open, strict=True)) == {"a": False, "b": True, "c": True}
+
+
+def test_a_changed_input_is_compiled_again_and_an_unchanged_one_is_not(tmp_path):
+    rows = touches(("1", "u", "2026-01-01", "help"))
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": rows})
+    first = eventlog.compile(tmp_path / "d")
+    (cache,) = (tmp_path / "d" / ".cache").iterdir()
+    before = cache.stat().st_mtime_ns
+    assert eventlog.compile(tmp_path / "d").n_touches == first.n_touches == 1
+    assert cache.stat().st_mtime_ns == before
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": pd.concat([rows, touches(("2", "u", "2026-01-02", "phone"))])})
+    assert eventlog.compile(tmp_path / "d").n_touches == 2
+
+
+def test_a_cache_that_was_cut_short_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("CX_CACHE", str(tmp_path / "cache"))
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": touches(("1", "u", "2026-01-01", "help"))})
+    eventlog.compile(tmp_path / "d")
+    (cache,) = (tmp_path / "cache").iterdir()
+    (cache / "log.json").unlink()
+    assert eventlog.compile(tmp_path / "d").n_touches == 1
+    assert not (tmp_path / "d" / ".cache").exists()
+
+
+def test_an_unknown_stage_is_refused_with_the_mapping_to_write():
+    with pytest.raises(DataError, match=r"1 of 2 touchpoints .* first 'fax' at row 1\. .*--map-value stage:fax="):
+        eventlog.compile(touches(("1", "u", "2026-01-01", "help"), ("2", "u", "2026-01-01", "fax")))
+
+
+def test_times_before_1970_and_after_2100_keep_their_order():
+    log = eventlog.compile(touches(("2", "u", "2101-01-01", "phone"), ("1", "u", "1969-12-31", "help"), case_id="c"))
+    assert list(log.touchpoint_id) == ["1", "2"]
+    assert log.at[0] < 0 < log.at[1]

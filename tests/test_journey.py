@@ -1,0 +1,158 @@
+"""Where customers go: counted by hand, invariant where it must be, and true to the planted world."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxlib import eventlog, journey
+from cxlib.eventlog import from_paths
+from cxlib.schema import STAGES, DataError, UnitError
+from cxlib.simulate import simulate_paths
+from cxlib.store import Settings
+
+WORDS = st.lists(st.sampled_from(STAGES), min_size=1, max_size=8).map(" ".join)
+PATHS = st.dictionaries(st.from_regex(r"[a-d](__[1-3])?", fullmatch=True), WORDS, min_size=1, max_size=6)
+
+
+def test_funnel_counts_cases_not_touches():
+    table = journey.funnel(from_paths(a="help phone phone phone", b="help")).table
+    assert table.loc["phone", "reached"] == 1
+    assert table.loc["phone", "n"] == 2
+
+
+def test_funnel_by_user_counts_a_customer_once():
+    log = from_paths(a="help", a__2="phone", b="help")
+    assert journey.funnel(log).table.loc["phone", ["reached", "n"]].tolist() == [1, 3]
+    assert journey.funnel(log, by="user").table.loc["phone", ["reached", "n"]].tolist() == [1, 2]
+
+
+def test_steps_must_come_in_order():
+    log = from_paths(
+        a="help chatbot agent", b="chatbot agent help", c="help agent chatbot agent", d="chatbot help agent chatbot"
+    )
+    table = journey.funnel(log, ["help", "chatbot", "agent"]).table
+    assert table["reached"].tolist() == [4, 3, 2]
+
+
+def test_steps_by_user_run_across_the_customers_cases_in_time():
+    log = from_paths(a="help", a__2="product phone")
+    assert journey.funnel(log, ["help", "phone"]).table["reached"].tolist() == [1, 0]
+    assert journey.funnel(log, ["help", "phone"], by="user").table["reached"].tolist() == [1, 1]
+
+
+def test_a_window_leaves_out_what_came_later_and_who_is_too_young():
+    log = from_paths(
+        a="help product phone", b="help phone", settings=Settings(observed_until=pd.Timestamp(90, unit="m", tz="UTC"))
+    )
+    inside = journey.funnel(log, within="1h")
+    assert inside.table.loc["phone", ["reached", "n"]].tolist() == [1, 2]
+    young = journey.funnel(log, within="2h")
+    assert (young.n_cases, young.n_immature) == (0, 2)
+
+
+def test_a_window_without_a_unit_is_refused_with_the_unit_to_write():
+    with pytest.raises(UnitError, match=r'within=7 has no unit: write "7d" for 7 days'):
+        journey.funnel(from_paths(a="help"), within="7")
+
+
+def test_an_unknown_step_or_mode_is_refused_with_what_is_allowed():
+    with pytest.raises(DataError, match="did you mean phone"):
+        journey.funnel(from_paths(a="help"), ["help", "phne"])
+    with pytest.raises(DataError, match="mode='open'"):
+        journey.funnel(from_paths(a="help"), mode="strict")
+
+
+@settings(max_examples=20, deadline=None)
+@given(PATHS)
+def test_funnel_never_rises_and_agrees_with_counting_in_plain_python(paths):
+    table = journey.funnel(from_paths(**paths)).table
+    expected = [sum(max(STAGES.index(s) for s in path.split()) >= k for path in paths.values()) for k in range(5)]
+    assert table["reached"].tolist() == expected
+    assert table["reached"].is_monotonic_decreasing
+    known = table.dropna()
+    assert ((known["low"] <= known["share"]) & (known["share"] <= known["high"])).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(PATHS)
+def test_forced_transitions_and_ends_agree_with_counting_in_plain_python(paths):
+    log = from_paths(**paths)
+    split = [path.split() for path in paths.values()]
+    sought = [p for p in split if set(p) - {"product"}]
+    called = [p for p in sought if "phone" in p]
+    forced = [p for p in called if set(p[: p.index("phone")]) - {"product"}]
+    found = journey.forced_to_call(log)
+    assert found.table["cases"].tolist() == [len(forced), len(called) - len(forced), len(sought) - len(called)]
+    assert found.per_case["outcome"].notna().sum() == len(sought)
+    pairs = [pair for p in split for pair in zip(p, [*p[1:], "end"], strict=True)]
+    moves = journey.transitions(log).table
+    assert {(r.source, r.target): r.count_ for r in moves.rename(columns={"count": "count_"}).itertuples()} == {
+        pair: pairs.count(pair) for pair in set(pairs)
+    }
+    assert journey.ends(log).table["ended"].tolist() == [sum(p[-1] == s for p in split) for s in STAGES]
+
+
+def test_an_open_case_has_no_end_and_its_last_touch_leads_nowhere_yet():
+    log = from_paths(a="help phone", b="help", settings=Settings(observed_until=pd.Timestamp("1970-01-02", tz="UTC")))
+    assert log.case_open.all()
+    assert journey.ends(log).table["ended"].sum() == 0
+    assert journey.transitions(log).table[["source", "target", "count"]].to_numpy().tolist() == [["help", "phone", 1]]
+    forced = journey.forced_to_call(log)
+    assert (forced.n_open, forced.table.loc[journey.FORCED, "cases"]) == (1, 1)
+
+
+def test_time_to_a_call_counts_from_help_and_lets_solved_cases_leave():
+    log = from_paths(a="product help product phone", b="help product", c="phone", d="product")
+    reach = journey.time_to(log, "phone")
+    assert reach.n_cases == 3  # d sought no help
+    assert reach.table.set_index("hours")["share"].round(3).to_dict() == {0: 0.333, 1: 0.333, 2: 0.667}
+
+
+def test_mood_is_a_mean_over_touches_that_have_one():
+    frame = pd.DataFrame(
+        {"touchpoint_id": ["1", "2", "3"], "user_id": ["a", "a", "b"], "stage": "help", "sentiment": [0.5, None, -0.1]}
+    )
+    times = pd.to_datetime(["2026-01-01"] * 3, utc=True).astype("datetime64[us, UTC]")
+    row = journey.mood(eventlog.compile(frame.assign(occurred_at=times))).table.loc["help"]
+    assert (row["mood"], row["n"], row["touches"]) == (pytest.approx(0.2), 2, 3)
+
+
+def test_an_empty_log_gives_empty_answers():
+    frame = pd.DataFrame({"touchpoint_id": [], "user_id": [], "stage": []}, dtype="str")
+    log = eventlog.compile(frame.assign(occurred_at=pd.Series([], dtype="datetime64[us, UTC]")))
+    assert journey.funnel(log).table["reached"].sum() == 0
+    assert journey.forced_to_call(log).n_cases == 0
+    assert journey.transitions(log).table.empty
+    assert journey.time_to(log, "phone").n_cases == 0
+    assert journey.mood(log).table["n"].sum() == 0
+    assert journey.ends(log).table["ended"].sum() == 0
+
+
+def test_intervals_of_the_funnel_hold_in_a_hundred_worlds():
+    """DESIGN's coverage rule: 89 to 100 of 100 intervals hold the planted share, for each stage that is estimated."""
+    hits = coverage(worlds=100)
+    assert all(89 <= n <= 100 for n in hits.values()), hits
+
+
+def coverage(worlds: int, users: int = 400) -> dict[str, int]:
+    """In how many simulated worlds does each 95 % interval hold the planted parameter?"""
+    hits: dict[str, int] = {}
+    for seed in range(worlds):
+        rows, planted = simulate_paths(users, seed)
+        log = eventlog.compile(rows)
+        found = pd.concat([journey.funnel(log).table, journey.forced_to_call(log).table])
+        for name, truth in planted.items():
+            if name in found.index and truth < 1:
+                hits[name] = hits.get(name, 0) + int(found.loc[name, "low"] <= truth <= found.loc[name, "high"])
+    return hits
+
+
+def test_the_order_of_equal_times_does_not_depend_on_row_order():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"touchpoint_id": list("abcdef"), "user_id": "u", "stage": ["phone", "help"] * 3})
+    frame["occurred_at"] = pd.Timestamp("2026-01-01", tz="UTC").as_unit("us")
+    expected = journey.transitions(eventlog.compile(frame)).table
+    for _ in range(3):
+        pd.testing.assert_frame_equal(journey.transitions(eventlog.compile(frame.iloc[rng.permutation(6)])).table, expected)
