@@ -121,7 +121,7 @@ def first_reason(found: Sequence[tuple[str, pd.Series]], index: pd.Index) -> pd.
     column, reason = pd.Series(pd.NA, index, dtype="str"), pd.Series(pd.NA, index, dtype="str")
     for name, reasons in found:
         new = reasons.notna() & reason.isna()
-        column[new], reason[new] = name, reasons[new]
+        column, reason = column.mask(new, name), reason.fillna(reasons)
     return pd.DataFrame({"column": column, "reason": reason})[reason.notna()]
 
 
@@ -133,8 +133,8 @@ def set_aside(table: str, raw: pd.DataFrame, why: pd.DataFrame, theirs: dict[str
     """
     values = pd.Series("", why.index, dtype="str")
     for name in why["column"].unique():
-        here = why.index[why["column"] == name]
-        values[here] = raw.loc[here, theirs.get(name, name)].fillna("")
+        here = why["column"] == name
+        values = values.mask(here, raw.loc[why.index, theirs.get(name, name)].fillna(""))
     frame = pd.DataFrame(
         {"table": table, "row": why.index, "column": why["column"], "value": values, "kind": kind, "reason": why["reason"]}
     )
