@@ -5,42 +5,39 @@ from __future__ import annotations
 import argparse
 import sys
 
+from cxlib import simulate, sources, store
+from cxlib.reports import add_report, run_report
 from cxlib.schema import DataError
+from cxlib.words.data import print_accounting
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `cx`; returns the exit code: 0 ok, 1 a notebook failed, 2 bad parameters or data."""
-    from cxlib import simulate, sources
-    from cxlib.reports import add_report
+    """Run `cx`; returns the exit code: 0 ok, 1 a notebook failed, 2 bad parameters or data.
 
+    >>> main(["check", "no/such/folder"])
+    2
+    """
     parser = argparse.ArgumentParser(prog="cx", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     sources.add_import(commands)
     simulate.add_demo(commands)
-    _add_check(commands)
+    checking = commands.add_parser("check", help="say which rows of a data set can be used, and why the others cannot")
+    checking.add_argument("dataset", metavar="DIR", help="a dataset folder, such as data/demo")
     add_report(commands)
     asked = parser.parse_args(argv)
     try:
-        return asked.run(asked)
+        if asked.command == "import":
+            return sources.run_import(asked, store)
+        if asked.command == "demo":
+            return simulate.run_demo(asked, store)
+        if asked.command == "check":
+            return print_accounting(store.open_dataset(asked.dataset))
+        return run_report(asked)
     except DataError as error:
         print(f"cx: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("cx: stopped; nothing was published", file=sys.stderr)
+    except BrokenPipeError:  # the reader of the output has left
         return 1
-
-
-def _add_check(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser("check", help="say which rows of a data set can be used, and why the others cannot")
-    parser.add_argument("dataset", metavar="DIR", help="a dataset folder, such as data/demo")
-    parser.set_defaults(run=_check)
-
-
-def _check(asked: argparse.Namespace) -> int:
-    from cxlib.store import open_dataset
-    from cxlib.words.data import print_accounting
-
-    return print_accounting(open_dataset(asked.dataset))
 
 
 if __name__ == "__main__":
