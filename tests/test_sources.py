@@ -31,8 +31,9 @@ MAPPING = FIXTURES.parent.parent / "data" / "mappings" / "boston311.toml"
 def cx(*words):
     """`cx import ...`, without the rest of `cx`."""
     parser = argparse.ArgumentParser()
-    sources.add_import(parser.add_subparsers(dest="command"))
-    return sources.run_import(parser.parse_args(["import", *map(str, words)]), store)
+    sources.add_import(parser.add_subparsers(dest="command"), store)
+    asked = parser.parse_args(["import", *map(str, words)])
+    return asked.run(asked)
 
 
 def rows_of(path, **how):
@@ -350,8 +351,9 @@ def test_an_export_with_no_usable_row_is_refused_and_nothing_is_written(tmp_path
     header, row = INCIDENTS.read_text().splitlines()[:2]
     with pytest.raises(DataError, match="has a header and no rows"):
         cx("servicenow", file("none.csv", header + "\n"), "--out", tmp_path / "out")
-    with pytest.raises(DataError, match="no usable row: 1 were set aside, first opened_at '2016' at row 1: does not match the format"):
-        cx("servicenow", file("bad.csv", f"{header}\n{row.replace('1/3/2016 08:00', '2016')}\n"), "--out", tmp_path / "out")
+    path = file("bad.csv", f"{header}\n{row.replace('1/3/2016 08:00', '2016')}\n")
+    with pytest.raises(DataError, match="1 were set aside, first opened_at '2016' at row 1: does not match the format"):
+        cx("servicenow", path, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -397,6 +399,12 @@ def test_an_unmapped_stage_is_set_aside_with_the_option_that_maps_it(boston):
     assert (fax["column"], fax["value"], fax["kind"]) == ("stage", "Fax", "broken")
     assert "map it, such as --map-value stage:Fax=message" in fax["reason"]
     assert json.loads(fax["record"])["CASE_ENQUIRY_ID"] == "90000011"
+
+
+def test_a_hostile_stage_cannot_break_the_printed_lines():
+    reasons = table._unmapped(pd.Series(["\x1b[2J\n", "x" * 500, "a b'"], dtype="str"), "Channel", ["help", "phone"])
+    assert all(reason.isprintable() and len(reason) < 150 for reason in reasons)
+    assert reasons[2].endswith("""--map-value 'stage:a b'"'"'=help'""")
 
 
 def test_a_case_is_a_key_without_a_pause_longer_than_the_gap(boston):

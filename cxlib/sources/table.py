@@ -258,8 +258,13 @@ def _unmapped(stage: pd.Series, theirs: str, stages: Iterable[str]) -> pd.Series
     """Why these are no stages, with the line that would make them one."""
     stages = list(stages)
     to = stages[-2] if len(stages) > 1 else stages[-1]
+
+    def line(value: str) -> str:
+        short = value.isprintable() and len(value) <= 60
+        return f"--map-value {quote(f'stage:{value}={to}')}" if short else "a line under [tables.touchpoints.values.stage]"
+
     odd = {
-        value: f"{theirs} is no stage ({', '.join(stages)}): map it, such as --map-value {quote(f'stage:{value}={to}')}"
+        value: f"{theirs} is no stage ({', '.join(stages)}): map it, such as {line(value)}"
         for value in stage.dropna().unique()
         if value not in stages
     }
