@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import mistune
 import nh3
 
+from cxlib.reports import tables
+
 METRICS = "application/vnd.cxlib.metrics+json"
 
 _RAW = {  # what raw HTML in Markdown may hold; links and images come as Markdown
@@ -99,7 +101,7 @@ def markdown(text: str, sites: bool = False) -> str:
     >>> print(markdown("**so** <img src=x onerror=alert(1)>"))
     <p><strong>so</strong> &lt;img src=x onerror=alert(1)&gt;</p>
     """
-    return tables(clean(str(_markdown(text)), sites)).strip()
+    return tables.readable(clean(str(_markdown(text)), sites)).strip()
 
 
 def plain_text(markup: str) -> str:
@@ -110,53 +112,6 @@ def plain_text(markup: str) -> str:
     """
     spaced = re.sub(r"<(br|/p|/li|/h\d|/td|/th)>", r"<\1> ", markup)
     return " ".join(html.unescape(nh3.clean(spaced, tags=set())).split())
-
-
-# --- tables: heads in one row, scopes for screen readers, numbers to the right ---
-
-_CELL = re.compile(r"<(t[hd])((?: [^>]*)?)>(.*?)</\1>", re.DOTALL)
-_ROW = re.compile(r"<tr>(.*?)</tr>", re.DOTALL)
-_NUMBER = re.compile(r"[-+−]?\d[\d,.\s]*(e[-+]?\d+)?\s*%?|[-–—]|nan|none|&lt;na&gt;|", re.IGNORECASE)
-
-
-def tables(markup: str) -> str:
-    """The same clean HTML, each table with one head row, `scope` on its heads and a class on its columns of numbers."""
-    return re.sub(r"<table>.*?</table>", lambda table: _table(table[0]), markup, flags=re.DOTALL)
-
-
-def _table(markup: str) -> str:
-    head, end, body = markup.partition("</thead>")
-    if not end:
-        head, body = "", markup
-    heads = _ROW.findall(head)
-    if len(heads) == 2 and not any(cell for _, _, cell in _CELL.findall(heads[1])[-1:]):  # pandas: names of the index below
-        heads = [_one_head(*heads)]
-    rows = [_CELL.findall(row) for row in _ROW.findall(body)]
-    wide = max((len(row) for row in rows), default=0)
-    numeric = {k for k in range(1, wide + 1) if _is_numeric([row[-k] for row in rows if len(row) >= k])}
-    head = f"<table><thead>{''.join(_row(_CELL.findall(row), numeric, 'col') for row in heads)}" if end else ""
-    table = head + end + _ROW.sub(lambda row: _row(_CELL.findall(row[1]), numeric, "row"), body)
-    return f'<div class="scroll" role="region" aria-label="Table" tabindex="0">{table}</div>'
-
-
-def _one_head(columns: str, names: str) -> str:
-    """Two head rows of pandas, the columns' names over the index's, as one."""
-    over, under = _CELL.findall(columns), _CELL.findall(names)
-    return "".join(f"<th{a}>{text or below}</th>" for (_, a, text), (_, _, below) in zip(over, under, strict=False))
-
-
-def _is_numeric(cells: Sequence[tuple[str, str, str]]) -> bool:
-    texts = [text.strip() for tag, _, text in cells]
-    return any(re.search(r"\d", text) for text in texts) and all(_NUMBER.fullmatch(text) for text in texts)
-
-
-def _row(cells: Sequence[tuple[str, str, str]], numeric: set[int], scope: str) -> str:
-    """One row; columns are counted from the right, because pandas leaves out repeated cells of an index on the left."""
-    made = []
-    for k, (tag, attributes, text) in zip(range(len(cells), 0, -1), cells, strict=True):
-        extra = (f' scope="{scope}"' if tag == "th" else "") + (' class="number"' if k in numeric else "")
-        made.append(f"<{tag}{attributes}{extra}>{text}</{tag}>")
-    return f"<tr>{''.join(made)}</tr>"
 
 
 # --- cells ---
@@ -170,9 +125,11 @@ def body(notebook: Any) -> str:
         if cell.cell_type == "markdown":
             pieces.append(markdown(cell.source, sites=True))
         elif cell.cell_type == "code":
+            shown = []
             for output in cell.outputs:
                 markup, alt = _output(output, alt or title(notebook), "table" in tags(cell))
-                pieces.append(markup)
+                shown.append(markup)
+            pieces += [f'<div class="short">{"".join(shown)}</div>'] if "headline" in tags(cell) else shown
     return "\n".join(pieces)
 
 
@@ -187,7 +144,7 @@ def _output(output: Any, alt: str, folded: bool) -> tuple[str, str]:
         markup = markdown(_text(data["text/markdown"]))
         return markup, plain_text(markup) or alt
     if "text/html" in data:
-        markup = tables(clean(_text(data["text/html"])))
+        markup = tables.readable(clean(_text(data["text/html"])))
         if METRICS in data:
             return _folded(markup, "The numbers of this page, for other programs"), alt
         return (_folded(markup, f"Show the table ({_rows(markup)})") if folded else markup), alt
@@ -199,7 +156,7 @@ def _folded(markup: str, words: str) -> str:
 
 
 def _rows(markup: str) -> str:
-    n = sum(row.count("<td") > 0 for row in _ROW.findall(markup))
+    n = tables.count_rows(markup)
     return "1 row" if n == 1 else f"{n:,} rows"
 
 

@@ -109,8 +109,8 @@ def check(name: str, value: Any) -> Any:
     types, words = _KINDS[wanted.kind]
     if wanted.kind == "duration" and isinstance(value, numbers.Real) and not isinstance(value, bool):
         value = f"{value:g}"
-    if not isinstance(value, types) or (isinstance(value, bool) and wanted.kind != "bool"):
-        raise DataError(f"parameter {name}={value} is not {words}: {_says(wanted)}")
+    if not isinstance(value, types) or (isinstance(value, bool) and wanted.kind != "bool") or not str(value).isprintable():
+        raise DataError(f"parameter {name}={_plain(value)} is not {words}: {_says(wanted)}")
     if value == wanted.off:
         return None
     if isinstance(value, numbers.Real) and not _in_range(float(value), wanted):
@@ -120,8 +120,8 @@ def check(name: str, value: Any) -> Any:
     if wanted.kind == "duration" and not duration(value, name=f"parameter {name}"):
         raise DataError(f'parameter {name}={value} is no time at all: write a length such as "7d", or "" for no window')
     if wanted.kind == "path":
-        if not str(value).strip() or not str(value).isprintable():
-            raise DataError(f"parameter {name}={str(value)!r} is not a path: name a folder, such as data/demo")
+        if not str(value).strip():
+            raise DataError(f"parameter {name} is empty: {_says(wanted)}")
         return ROOT / Path(value).expanduser()
     return value
 
@@ -212,3 +212,9 @@ def _says(wanted: Parameter) -> str:
 
 def _short(name: str) -> str:
     return repr(name) if len(name) <= 40 else repr(name[:37] + "...")
+
+
+def _plain(value: Any) -> str:
+    """A value as one line of an error message."""
+    text = str(value) if str(value).isprintable() else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
 from cxlib.reports.parameters import ROOT
@@ -64,6 +65,7 @@ def run(notebooks: Mapping[str, Path], passed: Mapping[str, Mapping[str, Any]], 
     Raises KeyboardInterrupt, after all kernels have ended, if the run is interrupted (SIGINT, SIGTERM or SIGHUP).
     """
     done: list[Result] = []
+    _papermill()  # before the threads, which would import it twice at once
     with _environment() as runtime, _interruptible(), ThreadPoolExecutor(jobs) as pool:
         tasks = [
             pool.submit(_run_one, path, passed.get(stem, {}), folder / f"{stem}.ipynb", place)
@@ -91,7 +93,7 @@ def _tell(result: Result) -> None:
 
 def _run_one(source: Path, parameters: Mapping[str, Any], target: Path, place: int) -> Result:
     """Run one notebook. A kernel that dies says nothing in the notebook, so every way to end early is looked for."""
-    import papermill
+    papermill = _papermill()
     from traitlets.config import Config
 
     began = time.monotonic()
@@ -116,6 +118,19 @@ def _run_one(source: Path, parameters: Mapping[str, Any], target: Path, place: i
     return Result(target.stem, len(_cells(target)), time.monotonic() - began, error)
 
 
+def _papermill() -> ModuleType:
+    """papermill, without the 5 seconds in which jsonschema builds a grammar for a format that no notebook has."""
+    missing = "rfc3987_syntax" not in sys.modules
+    if missing:
+        sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # read as: not installed
+    import papermill
+
+    if missing:
+        sys.modules.pop("rfc3987_syntax", None)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it says of a failure, the result says as well
+    return papermill
+
+
 def _verbatim(path: Path) -> str:
     """A path that papermill, which reads braces as parameters, takes as it is."""
     return str(path).replace("{", "{{").replace("}", "}}")
@@ -138,13 +153,15 @@ def _cells(notebook: Path) -> list[dict[str, Any]]:
 
 
 def _unfinished(notebook: Path) -> str:
-    skipped = [cell for cell in _cells(notebook) if cell["execution_count"] is None]
-    return f"{_last_cell(notebook)}{len(skipped)} code cells did not run" if skipped else ""
+    cells = _cells(notebook)
+    skipped = sum(cell["execution_count"] is None for cell in cells)
+    return f"{skipped} of {len(cells)} code cells did not run, as if the notebook had been told to stop" if skipped else ""
 
 
 def _last_cell(notebook: Path) -> str:
-    counts = [cell["execution_count"] for cell in _cells(notebook) if cell["execution_count"]]
-    return f"cell In [{max(counts)}]: " if counts else "before the first cell: "
+    """Where a run stopped: the last cell that papermill began, whether or not the kernel lived to number it."""
+    begun = [k for k, cell in enumerate(_cells(notebook), start=1) if cell["metadata"].get("papermill", {}).get("start_time")]
+    return f"cell In [{begun[-1]}]: " if begun else "before the first cell: "
 
 
 def _one_line(text: str) -> str:
