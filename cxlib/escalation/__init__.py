@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cxlib.escalation.fit import Escalation, fit
+from cxlib.escalation.forecast import Escalation, fit
 from cxlib.escalation.review import Review, review_list
 
 __all__ = ["Escalation", "Review", "fit", "review_list"]

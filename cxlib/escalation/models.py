@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
@@ -9,59 +12,121 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-RARE = 20  # a value seen in fewer training rows than this is read as "other"
-MOST_VALUES = 250  # histogram boosting takes at most 255 categories
+RARE = 20  # a word in fewer training rows than this is read as "another"
+MOST_WORDS = 250  # histogram boosting takes at most 255 categories
+MOST_ROUNDS = 400
 NO_VALUE = "(none)"
 
 
-def usable(features: pd.DataFrame) -> pd.DataFrame:
-    """The features that vary, words with missing as a word of its own."""
-    varied = [name for name in features if features[name].nunique(dropna=False) > 1]
-    words = {name: features[name].fillna(NO_VALUE) for name in varied if _is_words(features[name])}
-    return features[varied].assign(**words)
+@dataclass(frozen=True)
+class Model:
+    """A fitted estimator and how it reads features: `words` maps a column to the words it knows, `numbers` are taken as they are."""
+
+    estimator: ClassifierMixin
+    words: Mapping[str, pd.Index]
+    numbers: tuple[str, ...]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        return (*self.words, *self.numbers)
+
+    def chance(self, features: pd.DataFrame) -> np.ndarray:
+        """The chance of an escalation, 0 to 1, one per row."""
+        if not len(features):
+            return np.empty(0)
+        with threadpool_limits(1):
+            return self.estimator.predict_proba(coded(features, self.words, self.numbers))[:, 1]
+
+
+def readable(features: pd.DataFrame) -> tuple[dict[str, pd.Index], tuple[str, ...]]:
+    """Which columns vary: words, with those that are frequent enough to be known, the most frequent first; and numbers."""
+    words = {
+        name: _frequent(features[name]) for name in features if _is_words(features[name]) and features[name].nunique(dropna=False) > 1
+    }
+    return words, tuple(name for name in features if not _is_words(features[name]) and features[name].nunique() > 1)
 
 
 def _is_words(column: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(column)
 
 
-def _split(features: pd.DataFrame) -> tuple[list[str], list[str]]:
-    words = [name for name in features if _is_words(features[name])]
-    return words, [name for name in features if name not in words]
+def _frequent(column: pd.Series) -> pd.Index:
+    n = column.fillna(NO_VALUE).value_counts()
+    n = n[n >= RARE].sort_index(kind="stable").sort_values(ascending=False, kind="stable")
+    return n.index[:MOST_WORDS]
 
 
-def boosting(features: pd.DataFrame, seed: int) -> Pipeline:
-    """Gradient boosting on histograms; words as categories, missing numbers as they are."""
-    words, numbers = _split(features)
-    codes = OrdinalEncoder(
-        min_frequency=RARE, max_categories=MOST_VALUES, handle_unknown="use_encoded_value", unknown_value=np.nan
-    )
-    encode = ColumnTransformer([("words", codes, words), ("numbers", "passthrough", numbers)])
-    trees = HistGradientBoostingClassifier(
+def coded(features: pd.DataFrame, words: Mapping[str, pd.Index], numbers: tuple[str, ...]) -> np.ndarray:
+    """Features as numbers: each word's position among the known ones, one past the last for any other."""
+    columns = []
+    for name, known in words.items():
+        codes = known.get_indexer(features[name].fillna(NO_VALUE))
+        columns.append(np.where(codes < 0, len(known), codes).astype(float))
+    return np.column_stack([*columns, features[list(numbers)].to_numpy(dtype=float)])
+
+
+def boosting(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int) -> Model:
+    """Gradient boosting on histograms, words as categories, missing numbers as they are.
+
+    The number of rounds is the one that predicts the newer training cases (`is_newer`) best when fitted on the older ones; then all
+    are fitted with it. A few thousand cases take some 60 rounds, where 150 would be too sure of themselves.
+    """
+    rounds = _rounds(features, label, weight, is_newer, seed) if is_newer.any() and label[~is_newer].any() else MOST_ROUNDS // 8
+    words, numbers = readable(features)
+    with threadpool_limits(1):  # on a busy machine more threads are slower; one gives the same bits everywhere
+        trees = _trees(words, numbers, seed, rounds).fit(coded(features, words, numbers), label, sample_weight=weight)
+    return Model(trees, words, numbers)
+
+
+def _rounds(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int) -> int:
+    """After how many rounds is the log loss on the newer cases smallest?"""
+    words, numbers = readable(features[~is_newer])
+    values = coded(features, words, numbers)
+    trees = _trees(words, numbers, seed, MOST_ROUNDS, early_stopping=True, scoring="loss", n_iter_no_change=30, tol=0)
+    with threadpool_limits(1):
+        trees.fit(
+            values[~is_newer],
+            label[~is_newer],
+            sample_weight=weight[~is_newer],
+            X_val=values[is_newer],
+            y_val=label[is_newer],
+            sample_weight_val=weight[is_newer],
+        )
+    return max(1, int(np.argmax(trees.validation_score_)))
+
+
+def _trees(words: Mapping, numbers: tuple[str, ...], seed: int, rounds: int, **stopping) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
         categorical_features=np.arange(len(words) + len(numbers)) < len(words),
-        learning_rate=0.06,
-        max_iter=150,
+        learning_rate=0.05,
+        max_iter=rounds,
         max_leaf_nodes=15,
-        min_samples_leaf=30,
-        early_stopping=False,
+        min_samples_leaf=40,
+        max_features=0.5,
+        l2_regularization=5.0,
         random_state=seed,
+        **({"early_stopping": False} | stopping),
     )
-    return make_pipeline(encode, trees)
 
 
-def logistic(features: pd.DataFrame, seed: int) -> Pipeline:
+def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> Model:
     """Logistic regression; words one-hot, numbers as scaled logs with a flag for missing."""
-    words, numbers = _split(features)
-    flags = OneHotEncoder(min_frequency=RARE, max_categories=MOST_VALUES, handle_unknown="infrequent_if_exist")
-    scaled = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(_signed_log), StandardScaler()
+    words, numbers = readable(features)
+    scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(_signed_log), StandardScaler())
+    read = ColumnTransformer(
+        [
+            ("words", OneHotEncoder(handle_unknown="ignore"), slice(0, len(words))),
+            ("numbers", scaled, slice(len(words), len(words) + len(numbers))),
+        ]
     )
-    encode = ColumnTransformer([("words", flags, words), ("numbers", scaled, numbers)])
-    return make_pipeline(encode, LogisticRegression(C=0.3, max_iter=1000, random_state=seed))
+    regression = make_pipeline(read, LogisticRegression(C=0.3, max_iter=1000))
+    with threadpool_limits(1):
+        regression.fit(coded(features, words, numbers), label, logisticregression__sample_weight=weight)
+    return Model(regression, words, numbers)
 
 
 def _signed_log(values: np.ndarray) -> np.ndarray:
@@ -69,33 +134,19 @@ def _signed_log(values: np.ndarray) -> np.ndarray:
     return np.sign(values) * np.log1p(np.abs(values))
 
 
-def fitted(model: Pipeline, features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> Pipeline:
-    """Fit on one thread: on a busy machine more are slower, and the result stays the same bit for bit."""
-    with threadpool_limits(1):
-        return model.fit(features, label, **{f"{model.steps[-1][0]}__sample_weight": weight})
-
-
-def chance(model: ClassifierMixin, features: pd.DataFrame) -> np.ndarray:
-    """The chance of an escalation, 0 to 1, one per row."""
-    with threadpool_limits(1):
-        return model.predict_proba(features)[:, 1]
-
-
-def typical(features: pd.DataFrame, weight: np.ndarray) -> pd.Series:
-    """The usual value of each feature: the weighted median of numbers, the word with the most weight."""
-    return pd.Series({name: _usual(features[name], weight) for name in features}, dtype=object)
+def typical(features: pd.DataFrame, weight: np.ndarray) -> dict[str, object]:
+    """The usual value of each feature: the weighted median of numbers, the word with the most weight (missing is one)."""
+    return {name: _usual(features[name], weight) for name in features}
 
 
 def _usual(values: pd.Series, weight: np.ndarray) -> object:
-    by_value = pd.Series(weight).groupby(values.to_numpy()).sum()
-    if by_value.empty:
-        return np.nan
     if _is_words(values):
-        return by_value.idxmax()
-    return by_value.index[np.searchsorted(by_value.cumsum(), by_value.sum() / 2)]
+        return pd.Series(weight).groupby(values.fillna(NO_VALUE).to_numpy()).sum().idxmax()
+    total = pd.Series(weight).groupby(values.to_numpy()).sum().cumsum()
+    return float(total.index[np.searchsorted(total, total.iloc[-1] / 2)]) if len(total) else np.nan
 
 
-def contributions(model: ClassifierMixin, features: pd.DataFrame, usual: pd.Series) -> pd.DataFrame:
+def contributions(model: Model, features: pd.DataFrame, usual: Mapping[str, object]) -> pd.DataFrame:
     """What does each group of features add to a row's chance, in logits?
 
     The change of the log odds when the group takes its usual value and all else stays: exact for any model, but the parts of
@@ -106,13 +157,12 @@ def contributions(model: ClassifierMixin, features: pd.DataFrame, usual: pd.Seri
     DataFrame
         One row per row of `features`, one column per group (the name before the dot).
     """
-    groups = features.columns.str.split(".").str[0]
-    columns = {}
-    for group in dict.fromkeys(groups):
-        names = features.columns[groups == group]
-        swapped = features.assign(**{name: pd.Series(usual[name], index=features.index, dtype=features[name].dtype) for name in names})
-        columns[group] = log_odds(chance(model, features)) - log_odds(chance(model, swapped))
-    return pd.DataFrame(columns, index=features.index)
+    here = log_odds(model.chance(features))
+    groups: dict[str, list[str]] = {}
+    for name in model.features:
+        groups.setdefault(name.split(".")[0], []).append(name)
+    changed = {group: features.assign(**{name: usual[name] for name in names}) for group, names in groups.items()}
+    return pd.DataFrame({group: here - log_odds(model.chance(rows)) for group, rows in changed.items()}, index=features.index)
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from cxlib.escalation import models
-from cxlib.escalation.fit import Escalation
+from cxlib.escalation.forecast import Escalation
 from cxlib.schema import DataError
 
 N_REASONS = 3
-WORTH_SAYING = 0.1  # logits: about 10 % more odds
+WORTH_SAYING = 0.2  # logits: 22 % more odds
 LABELS = {
-    "stage": "stage",
-    "action": "last action",
-    "touches": "touches so far",
-    "mood": "last mood (-1 to 1)",
-    "time": "hours since it began",
-    "hour": "hour of the day",
-    "wait": "wait in seconds",
-    "ticket": "hours since the ticket was opened",
-    "article": "article read",
-    "plan": "plan",
+    "stage.furthest": "furthest stage",
+    "stage.before": "stage before",
+    "action.now": "last action",
+    "action.before": "action before",
+    "touches.n": "touches so far",
+    "mood.last": "last mood, -1 to 1",
+    "mood.mean": "mean mood, -1 to 1",
+    "mood.worst": "worst mood, -1 to 1",
+    "time.elapsed_h": "hours since it began",
+    "time.gap_h": "hours since the touch before",
+    "time.pace_h": "usual hours between touches",
+    "hour.value": "hour of the day",
+    "wait.s": "seconds waited",
+    "ticket.age_h": "hours since the ticket was opened",
+    "article.value": "article read",
 }
 PERSONS = {"assigned_to", "opened_by", "caller_id", "closed_by", "actor_id"}  # who it is stays unsaid
 
@@ -84,31 +90,42 @@ def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:
     parts = models.contributions(result.model, features, result.usual)
     return [
         "; ".join(_said(group, features.loc[row], result.usual) for group in part.nlargest(N_REASONS).index if part[group] >= WORTH_SAYING)
+        or "nothing stands out"
         for row, part in parts.iterrows()
     ]
 
 
-def _said(group: str, values: pd.Series, usual: pd.Series) -> str:
+def _said(group: str, values: pd.Series, usual: Mapping[str, object]) -> str:
     """One reason: what the case shows, and what is usual; the group's first feature that differs speaks for it.
 
-    >>> _said("stage", pd.Series({"stage.now": "agent"}), pd.Series({"stage.now": "help"}))
+    >>> _said("stage", pd.Series({"stage.now": "agent"}), {"stage.now": "help"})
     'stage: agent (usual: help)'
     """
-    names = [name for name in values.index if name.split(".")[0] == group]
+    names = [name for name in usual if name.split(".")[0] == group]
     name = next((n for n in names if _shown(values[n]) != _shown(usual[n])), names[0])
-    label = LABELS.get(group, group.replace("_", " ")) if name == names[0] else f"{group.replace('_', ' ')}, {_feature(name)}"
-    if group in PERSONS and name == names[0]:
-        return f"{label}: {'nobody' if values[name] == models.NO_VALUE else 'somebody with another record'}"
-    return f"{label}: {_shown(values[name])} (usual: {_shown(usual[name])})"
+    if group in PERSONS and name.endswith(".value"):
+        return f"{_label(name)}: {'nobody' if _shown(values[name]) == 'none' else 'a person (not named here)'}"
+    return f"{_label(name)}: {_shown(values[name])} (usual: {_shown(usual[name])})"
 
 
-def _feature(name: str) -> str:
-    """The part of a feature's name after the dot, in words."""
-    plain = name.split(".", 1)[1]
-    return plain.replace("n_", "number of ", 1).replace("_h", " in hours").replace("_", " ")
+def _label(name: str) -> str:
+    """A feature in words.
+
+    >>> _label("assignment_group.value"), _label("assignment_group.n_changes"), _label("stage.n_agent")
+    ('assignment group', 'changes of assignment group', 'touches at agent')
+    """
+    if name in LABELS:
+        return LABELS[name]
+    group, feature = (part.replace("_", " ") for part in name.split(".", 1))
+    if feature == "n changes":
+        return f"changes of {group}"
+    return f"touches at {feature[2:]}" if feature.startswith("n ") else group
 
 
 def _shown(value: object) -> str:
+    """A value as people write it; text stays as it is and is escaped where it is shown."""
+    if value is None or value is pd.NA or value == models.NO_VALUE:
+        return "none"
     if isinstance(value, (float, int, np.number)):
-        return "unknown" if np.isnan(value) else f"{value:.3g}"
-    return "none" if value == models.NO_VALUE else str(value)
+        return "none" if np.isnan(value) else f"{value:.3g}"
+    return str(value)

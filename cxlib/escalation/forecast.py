@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.pipeline import Pipeline
 
 from cxlib import eventlog
 from cxlib.escalation import models, scores
@@ -45,8 +44,8 @@ class Escalation:
     features: tuple[str, ...]
     waiting: pd.DataFrame  # the newest moment of each open case
     waiting_features: pd.DataFrame
-    usual: pd.Series
-    model: Pipeline | None
+    usual: Mapping[str, object]
+    model: models.Model | None
 
 
 def fit(dataset: Dataset, split: float = 0.8, seed: int = 0) -> Escalation:
@@ -89,15 +88,13 @@ def fit(dataset: Dataset, split: float = 0.8, seed: int = 0) -> Escalation:
     split_at = pd.Timestamp(int(keys["split_at"].iloc[0]), unit="us", tz="UTC") if len(keys) else None
     if why_not := _too_few(log, counts):
         return _nothing(log, counts, split_at, why_not)
-    used = models.usable(known.features.loc[train.index])
-    features = _prepared(known.features, used)
-    label, weight = train["label"].to_numpy(), train["weight"].to_numpy()
+    features, label, weight = known.features.loc[train.index], train["label"].to_numpy(dtype=bool), train["weight"].to_numpy()
     fitted = {
-        "boosting": models.fitted(models.boosting(used, seed), used, label, weight),
-        "logistic": models.fitted(models.logistic(used, seed), used, label, weight),
+        "boosting": models.boosting(features, label, weight, _newest_quarter(train), seed),
+        "logistic": models.logistic(features, label, weight),
     }
     base_rate = float(np.average(label, weights=weight))
-    chances = {name: models.chance(model, features.loc[test.index]) for name, model in fitted.items()}
+    chances = {name: model.chance(known.features.loc[test.index]) for name, model in fitted.items()}
     table = _table(test, chances | {"base rate": np.full(len(test), base_rate)}, seed)
     rows = test.assign(chance=chances["boosting"], escalated=test["label"])[_ROW]
     calibration = scores.calibration(rows)
@@ -115,10 +112,10 @@ def fit(dataset: Dataset, split: float = 0.8, seed: int = 0) -> Escalation:
         base_rate=base_rate,
         ece=float(np.average((calibration["mean_chance"] - calibration["share"]).abs(), weights=calibration["weight"])),
         why_not="",
-        features=tuple(used.columns),
-        waiting=waiting.assign(chance=models.chance(fitted["boosting"], features.loc[waiting.index]) if len(waiting) else []),
-        waiting_features=features.loc[waiting.index],
-        usual=models.typical(used, weight),
+        features=fitted["boosting"].features,
+        waiting=waiting.assign(chance=fitted["boosting"].chance(known.features.loc[waiting.index])),
+        waiting_features=known.features.loc[waiting.index],
+        usual=models.typical(features[list(fitted["boosting"].features)], weight),
         model=fitted["boosting"],
     )
 
@@ -179,10 +176,10 @@ def _too_few(log: eventlog.EventLog, counts: Mapping[str, int]) -> str:
     return ""
 
 
-def _prepared(features: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
-    """The features that the training used, in the form it used them."""
-    words = {name: features[name].fillna(models.NO_VALUE) for name in used if not pd.api.types.is_numeric_dtype(used[name])}
-    return features[list(used)].assign(**words)
+def _newest_quarter(train: pd.DataFrame) -> np.ndarray:
+    """Which training rows belong to the newest quarter of the training cases?"""
+    began = np.sort(train.drop_duplicates("case")["began"].to_numpy())
+    return train["began"].to_numpy() >= began[len(began) * 3 // 4]
 
 
 def _table(test: pd.DataFrame, chances: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
@@ -248,6 +245,6 @@ def _nothing(log: eventlog.EventLog, counts: Mapping[str, int], split_at: pd.Tim
         features=(),
         waiting=pd.DataFrame(columns=_ROW),
         waiting_features=none,
-        usual=pd.Series(dtype=object),
+        usual={},
         model=None,
     )
