@@ -16,16 +16,17 @@ def say_forced(forced: Forced) -> str:
         return f"No case has a touch at {escape(forced.problem_from)} or further right, so nobody can have been forced to call."
     table, last = forced.table, escape(forced.escalation)
     row, first = table.loc[FORCED], table.loc[CALLED_FIRST]
+    calls = "call" in forced.escalation.lower() or "phone" in forced.escalation.lower()
+    to_call, called = ("call", "called") if calls else (f"go to {last}", "went there")
     whom = f"n = {plural(forced.n_cases, 'case')} of {plural(forced.n_customers, 'customer')}"
     said = (
-        f"**{percent(row['share'])} of cases with a problem were forced to call** "
+        f"**{percent(row['share'])} of cases with a problem were forced to {to_call}** "
         f"(95 %: {between(row['low'], row['high'])} %, {whom}): "
         f"{plural(row['cases'], 'case')} reached {last} after trying something to its left. "
-        f"Another {share_with_interval(first)} called first: {plural(first['cases'], 'case')} went to {last} without trying "
-        "anything else."
+        f"Another {share_with_interval(first)} {called} first: {plural(first['cases'], 'case')}, without trying anything else."
     )
     if forced.n_open:
-        said += f" Of those that did not call, {count(forced.n_open)} are still open and may yet."
+        said += f" Of the others, {count(forced.n_open)} are still open and may follow."
     return said
 
 
