@@ -31,9 +31,8 @@ MAPPING = FIXTURES.parent.parent / "data" / "mappings" / "boston311.toml"
 def cx(*words):
     """`cx import ...`, without the rest of `cx`."""
     parser = argparse.ArgumentParser()
-    sources.add_import(parser.add_subparsers(dest="command"), store)
-    asked = parser.parse_args(["import", *map(str, words)])
-    return asked.run(asked)
+    sources.add_import(parser.add_subparsers(dest="command"))
+    return sources.run_import(parser.parse_args(["import", *map(str, words)]), store)
 
 
 def rows_of(path, **how):

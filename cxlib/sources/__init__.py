@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,9 @@ Simple files need no mapping file. Columns that already have our names map thems
 """
 
 
-def add_import(subparsers: Any, store: Any = None) -> ArgumentParser:
-    """Add `import` to the subcommands of `cx`; `run_import` does what it was asked, with this `store`."""
+def add_import(subparsers: Any) -> ArgumentParser:
+    """Add `import` to the subcommands of `cx`; `run_import` does what it was asked."""
     parser = subparsers.add_parser("import", help="turn an export into a dataset folder")
-    parser.set_defaults(run=partial(run_import, store=store))
     kinds = parser.add_subparsers(dest="source", required=True, metavar="SOURCE")
     for name, about in (("servicenow", _SERVICENOW), ("table", _TABLE)):
         kind = kinds.add_parser(
