@@ -40,7 +40,7 @@ FEEDS = {  # which question has nothing to stand on without the table
 WANTED = {  # columns whose gaps weaken an answer, and which
     ("touchpoints", "case_id"): "cases cut by the export, not by gap",
     ("touchpoints", "action"): "the steps within a stage",
-    ("touchpoints", "wait_s"): "waiting",
+    ("touchpoints", "wait_s"): "waiting (empty where nobody waits)",
     ("touchpoints", "sentiment"): "mood by stage",
     ("tickets", "user_id"): "tickets to customers",
     ("tickets", "opened_at"): "themes over time",
@@ -68,7 +68,7 @@ class Rows:
 class Completeness:
     """Where the data are thin, over time and by column."""
 
-    weeks: pd.DataFrame  # table, week (its local Monday), rows, of_median (1 = as usual), is_whole, is_thin
+    weeks: pd.DataFrame  # table, week (its local Monday), rows, median, of_median (1 = as usual), is_whole, is_thin
     table: pd.DataFrame  # table, column, empty, n, share, feeds
 
 
@@ -113,7 +113,7 @@ class Largest:
 
 @dataclass(frozen=True)
 class Trust:
-    """Everything about the data set at once, and what is odd about it, worst first."""
+    """Everything about the data set at once, and what is odd about it, the most serious kind first."""
 
     rows: Rows
     completeness: Completeness
@@ -129,7 +129,7 @@ def examine(dataset: Dataset, log: EventLog) -> Trust:
     """Is the data set fit to read, and what is odd about it?
 
     `odd` names what a reader must know before believing a number: rows set aside; a stage where over 5 % of touches have no
-    customer; a wanted column that is more than half empty; weeks with less than half of the usual rows; a table that stops
+    customer; a wanted column over half empty, unless by nature; weeks with less than half of the usual rows; a table that stops
     more than seven days before the end; more than 20 % of cases open; order decided by id alone in more than one step of a
     thousand; a customer with more than 5 % of all touches. The bounds are conventions of ours, written beside the finding.
     """
@@ -200,7 +200,7 @@ def _names(dataset: Dataset, table: str) -> set[str]:
     return {row[0] for row in dataset.connection.execute(f"DESCRIBE {dataset.queries[table]}").fetchall()}
 
 
-_WEEK = ["table", "week", "rows", "of_median", "is_whole", "is_thin"]
+_WEEK = ["table", "week", "rows", "median", "of_median", "is_whole", "is_thin"]
 
 
 def _weeks(dataset: Dataset, table: str) -> pd.DataFrame:
@@ -222,6 +222,7 @@ def _weeks(dataset: Dataset, table: str) -> pd.DataFrame:
             "table": table,
             "week": every,
             "rows": counted.to_numpy(),
+            "median": usual,
             "of_median": (counted / usual).to_numpy(),
             "is_whole": whole,
             "is_thin": thin,
@@ -347,8 +348,10 @@ def _oddities(
     """What is odd, each with its count, its n and the share."""
     for row in read.table[read.table["set_aside"] > 0].sort_values("set_aside", ascending=False).itertuples():
         yield "set aside", row.table, row.set_aside, row.rows_in, row.set_aside / row.rows_in
-    for row in tied.table[tied.table["share"] > 0.05].sort_values("share", ascending=False).itertuples():
-        yield "no customer", row.stage, row.visitor + row.nobody, row.n, row.share
+    lost = tied.table[tied.table["share"] > 0.05]
+    if len(lost):
+        n, without = int(lost["n"].sum()), int(lost[["visitor", "nobody"]].to_numpy().sum())
+        yield "no customer", ", ".join(lost["stage"]), without, n, without / n
     for table, weeks in full.weeks[full.weeks["is_thin"]].groupby("table", sort=False):
         whole = int(full.weeks.loc[full.weeks["table"] == table, "is_whole"].sum())
         yield "thin weeks", str(table), len(weeks), whole, len(weeks) / whole
@@ -356,7 +359,8 @@ def _oddities(
         yield "stops early", row.table, int(row.days_before_end), 0, float("nan")
     if fresh.share > 0.2:
         yield "open cases", "", fresh.open_cases, fresh.n_cases, fresh.share
-    for row in full.table[full.table["share"] > 0.5].itertuples():
+    gaps = full.table[(full.table["share"] > 0.5) & ~full.table["feeds"].str.contains("empty")]  # not those empty by nature
+    for row in gaps.itertuples():
         yield "mostly empty", f"{row.table}.{row.column}", row.empty, row.n, row.share
     for row in most.table[most.table["share"] > 0.05].itertuples():
         yield "large customer", row.customer, row.touches, row.n, row.share

@@ -52,7 +52,7 @@ def draw_weeks(full: Completeness, ax: Axes | None = None) -> Axes:
     for row in weeks[weeks["is_thin"].astype(bool)].itertuples():
         place = (grid.columns.get_loc(row.week) - 0.5, tables.index(row.table) - 0.5)
         ax.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor=HOT, linewidth=2))
-    usual = weeks[weeks["is_whole"].astype(bool)].groupby("table")["rows"].median()
+    usual = weeks.groupby("table")["median"].first()
     ax.set_yticks(range(len(tables)), [f"{plain(name)}  ({usual.get(name, np.nan):,.0f} a week)" for name in tables])
     step = max(1, len(grid.columns) // 8)
     ax.set_xticks(range(0, len(grid.columns), step), [f"{week.day} {week:%b %y}" for week in grid.columns[::step]], fontsize=9)

@@ -16,7 +16,7 @@ from cxlib.redact.plain import GONE
 Found = Iterator[tuple[int, int]]
 Groups = list[tuple[int, str]]  # digit groups: place and digits
 
-_LOCAL = r"\w.!#$%&'*+/=?^{|}~-"
+_LOCAL = r"\w.!#$%&'*+/=?^`{|}~-"
 _DOMAIN = r"(?:[\w-]++\.)*[^\W\d_][\w-]*+"
 _EMAIL = re.compile(rf'(?:(?<![{_LOCAL}])([{_LOCAL}]++)|"[^"@\n\0]{{1,64}}+")@(?:{_DOMAIN}|\[[\w:.]++\])')
 _APART = re.compile(r"(?<![\w.+-])[\w+-]++(?: ?\. ?[\w+-]++){0,4} ?@ ?[\w-]++(?: ?\. ?[\w-]++){1,4}")
@@ -132,7 +132,7 @@ def cards(text: str, known: Gazetteer) -> Found:
 
 
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,8}[0-9A-Fa-f.]*(?!\w)")
+_IPV6 = re.compile(r"(?<![\w.])(?:[0-9A-Fa-f]{0,4}:){2,8}[0-9A-Fa-f.]*(?!\w)")
 _VERSION = re.compile(r"(?:\bv|version|build|release|firmware|driver|update)[ .:]{0,2}$", re.IGNORECASE)
 
 
@@ -175,7 +175,7 @@ _NO_PHONE = re.compile(
     re.VERBOSE,
 )
 _PHONE_RUN = re.compile(
-    r"(?<![\w#$€£&=])(?<![^\W_][-/.])(?P<lead>\( ?\+ ?|\+ ?\(?|\()?\d++(?:[ \t()./-]{1,3}\d++)*(?![^\W_]|[-/:]\w|[.,]\d|%)"
+    r"(?<![\w#$€£&])(?<![^\W_][-/.])(?P<lead>\( ?\+ ?|\+ ?\(?|\()?\d++(?:[ \t()./-]{1,3}\d++)*(?![^\W_]|[-/:]\w|[.,]\d|%)"
 )
 _SEVEN_DIGITS = re.compile(r"\d(?:[ \t()./-]{0,3}\d){6}")
 _CUE = re.compile(

@@ -13,7 +13,7 @@ from cxlib.words.numbers import between, count, percent, plural
 
 _ODD = {  # what is odd, and what to do about it
     "set aside": "{n} rows of {where} do not keep the contract and are set aside ({share}); the reasons stand below",
-    "no customer": "{share} of touches at {where} have no customer id ({n}): repeat visits there look like new customers",
+    "no customer": "{share} of touches at {where} have no customer id ({n}): who comes back under another id counts as new",
     "thin weeks": "{n} weeks of {where} have less than half of the usual rows: ask whether the export missed days",
     "stops early": "{where} stops {n} days before the end of the observed period: later rates from it are too low",
     "open cases": "{share} of cases are still open: shares by the end of a case can only grow",
@@ -25,12 +25,15 @@ _MOST = 3  # findings in the headline; the table below has all
 
 
 def say_trust(found: Trust) -> str:
-    """Can the data be read, and what is odd about them? Two or three sentences."""
-    return " ".join([say_rows(found.rows), say_odd(found)])
+    """Can the data be read, and what is odd about them? Three sentences."""
+    touches, fresh = found.links.table[["visitor", "nobody", "n"]].sum(), found.freshness
+    tied = 1 - (touches["visitor"] + touches["nobody"]) / touches["n"]
+    last = f"{percent(tied)} of touches have a customer and {percent(fresh.share)} of cases are still open."
+    return " ".join([say_rows(found.rows), say_odd(found), last])
 
 
 def say_odd(found: Trust) -> str:
-    """The findings worth knowing before believing a number, worst first."""
+    """The findings worth knowing before believing a number."""
     if found.odd.empty:
         return "Nothing odd was found."
     said = [_odd(row) for row in found.odd.head(_MOST).to_dict("records")]
@@ -53,9 +56,13 @@ def say_rows(read: Rows) -> str:
     """How many rows can be used, and what became of the others."""
     came, kept, aside, left = (int(read.table[name].sum()) for name in ("rows_in", "kept", "set_aside", "left_out"))
     said = f"**{count(kept)} of {plural(came, 'row')} can be used ({percent(kept / came if came else float('nan'))}).**"
-    said += f" {plural(aside, 'row')} {'was' if aside == 1 else 'were'} set aside because something in them cannot be right"
-    said += f" and {count(left)} left out on purpose." if left else "." if aside else ", and none was left out."
-    return said
+    if aside:
+        said += (
+            f" {plural(aside, 'row')} {'was' if aside == 1 else 'were'} set aside because something in them cannot be right."
+        )
+    if left:
+        said += f" {plural(left, 'row')} {'was' if left == 1 else 'were'} left out on purpose."
+    return said if aside or left else f"{said} None was set aside or left out."
 
 
 def say_reasons(read: Rows) -> str:
