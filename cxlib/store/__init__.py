@@ -137,14 +137,18 @@ def open_dataset(path: str | Path) -> Dataset:
         if kept:
             queries[table] = checked.sql
     if not {"touchpoints", "tickets"} & set(queries):
-        first = pd.concat(asides)
-        why = f"; the first: {first.iloc[0]['column']} {first.iloc[0]['reason']}" if len(first) else ""
-        raise DataError(f"{path} has no usable row in touchpoints or tickets{why}: one touch with a stage and a time is enough")
+        raise DataError(f"{path} {_nothing_usable(asides)}")
     quarantine = pd.concat([a for a in asides if len(a)] or asides[:1], ignore_index=True)
     accounting = pd.DataFrame(counts, columns=["table", "rows_in", "kept", "broken", "left_out"])
     return Dataset(
         path, settings, Tables(con, queries), queries, quarantine, accounting, tuple(notes), _fingerprint(path, files), con
     )
+
+
+def _nothing_usable(asides: Sequence[pd.DataFrame]) -> str:
+    broken = [row for aside in asides for row in aside.itertuples() if row.table in ("touchpoints", "tickets")]
+    first = f"; the first: {broken[0].column} {broken[0].reason}" if broken else ""
+    return f"has no usable row in touchpoints or tickets: one touch with a stage and a time is enough{first}"
 
 
 def _readable(con: duckdb.DuckDBPyConnection, file: Path) -> str:
@@ -250,6 +254,8 @@ def write_dataset(
             counts.append((table, checked.rows + len(before), kept, len(checked.set_aside) + len(before) - left_out, left_out))
             asides.append(checked.set_aside) if len(checked.set_aside) else None
             notes += checked.notes
+        if not any(kept for table, _, kept, _, _ in counts if table in ("touchpoints", "tickets")):
+            raise DataError(f"nothing was written to {out}: the input {_nothing_usable(asides)}")
         _write_text(folder / "dataset.toml", tomli_w.dumps(period.as_toml()))
         if asides:
             rows = pd.concat(asides, ignore_index=True)
