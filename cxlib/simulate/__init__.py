@@ -2,21 +2,26 @@
 
 What is planted, and where
 --------------------------
-- *Customers* (`cases`, `chain`): the number of problem cases is gamma-Poisson; each customer has a hidden temper (calm, usual, short) that
-  raises the number of cases, their severity and the readiness to call. So cases of one customer are alike, and intervals must be
-  by customer. Nothing in `users` tells the temper. Cases of plain use (stage `product` only) come on top.
-- *Topics* (`plan`, `vocabulary`): 14, of unequal size, each with three wordings that share few words and are linked by tickets
-  that mix them. `invoice_amount` and `refund_missing` look alike; `assistant_errors` emerges in the last six weeks. About 3.5 % of the tickets
-  are about something else than their case, and 6 % of those with three sentences mention another topic in passing.
-- *Severity* (`chain`): 0 to 3, hidden, by topic and temper; with the temper it drives the walk over the stages (an absorbing Markov
-  chain), the waits between touches (lognormal), the mood (tanh of a normal) and, by itself, impact and urgency.
-- *The chance of a call* (`truth.chance_of_call`): exact, given the case's own columns up to each moment of prediction; see there for which
-  columns. Support works round the clock: hours and weekdays say when cases begin, and nothing about their outcome.
-- *Incidents*: applications fail, uses fail with them, and extra cases of topic `slow_pages` come during the incident and after it with a tail that
-  decays exponentially (10 hours).
+- *Customers* (`cases`, `chain`): the number of problem cases is gamma-Poisson; each customer has a hidden temper (calm,
+  usual, short) that raises the number of cases, their severity and the readiness to call. So cases of one customer are
+  alike, and intervals must be by customer. Nothing in `users` tells the temper. Cases of plain use (stage `product` only)
+  come on top.
+- *Topics* (`plan`, `vocabulary`): 14, of unequal size, each with three wordings that share few words and are linked by
+  tickets that mix them. `invoice_amount` and `refund_missing` look alike; `assistant_errors` emerges in the last six weeks.
+  4 % of the tickets are about something else than their case, and some mention another topic in passing.
+- *Severity* (`chain`): 0 to 3, hidden, by topic and temper; with the temper it drives the walk over the stages (an
+  absorbing Markov chain), the waits between touches (lognormal), the mood (tanh of a normal) and, by itself, impact and
+  urgency.
+- *The chance of a call* (`truth.chance_of_call`): exact, given the case's own columns up to each moment of prediction; see
+  there for which columns. Support works round the clock: hours and weekdays say when cases begin, and nothing about their
+  outcome.
+- *Incidents*: applications fail, uses fail with them, and extra cases of topic `slow_pages` come during the incident and
+  after it with a tail that decays exponentially (10 hours).
 - *The cut-off*: cases go on beyond `observed_until`, the tables do not; `truth/cases` holds their true ends.
-- *Identities*: 15 % of the cases begin signed out (only `visitor_id` left of the agent); 12 % of the links to users are lost.
-- *Personal data* (`text`): names, e-mails, phones, cards, IBANs and IP addresses in ticket texts, with their places in `truth/personal`.
+- *Identities*: 15 % of the cases begin signed out (only `visitor_id` left of the agent); 12 % of the links to users are
+  lost.
+- *Personal data* (`text`): names, e-mails, phones, cards, IBANs and IP addresses in ticket texts, with their places in
+  `truth/personal`.
 - *Parameters*: `truth/parameters` holds the population's funnel shares, from the parameters and not from the draw.
 
 Each room draws from its own stream of random numbers, so that adding a room does not move the others.

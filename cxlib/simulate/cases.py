@@ -64,7 +64,7 @@ def draw_tempers(n_users: int, seed: int) -> np.ndarray:
 
 def draw_incidents(n_applications: int, seed: int) -> Incidents:
     rng = stream(seed, "incidents")
-    n = int(round(INCIDENTS_PER_MONTH * 6)) + int(rng.integers(0, 3))
+    n = round(INCIDENTS_PER_MONTH * 6) + int(rng.integers(0, 3))
     started = np.sort(FROM + (rng.random(n) * 0.97 * (UNTIL - FROM)).astype(np.int64)) // (60 * MICRO) * (60 * MICRO)
     weight = 1 + flat_pick(rng, [0.4, 0.35, 0.15, 0.1], n)
     length_h = np.exp(rng.normal(np.log(1.5 + 0.8 * weight), 0.4))
@@ -78,7 +78,9 @@ def no_incidents() -> Incidents:
 
 
 def hour_profile() -> np.ndarray:
-    """How likely a case starts in each hour of the window: office hours and weekdays of Berlin (UTC+2 all through it); sums to 1."""
+    """How likely a case starts in each hour of the window: office hours and weekdays of Berlin (UTC+2 all through it);
+    sums to 1.
+    """
     local = np.arange(N_HOURS) + 2
     hour, weekday = local % 24, (local // 24 + 2) % 7  # 1 April 2026 is a Wednesday
     weight = np.where((hour >= 8) & (hour < 18), 1.0, np.where((hour >= 6) & (hour < 23), 0.35, 0.06)) * np.where(
@@ -102,7 +104,9 @@ def topic_shares_at(at: np.ndarray) -> np.ndarray:
 
 
 def surge(incidents: Incidents, at: np.ndarray, application: np.ndarray) -> np.ndarray:
-    """Density (per microsecond, weights summed) of extra cases at `at` for `application`: flat in the incident, then an exponential tail."""
+    """Density (per microsecond, weights summed) of extra cases at `at` for `application`: flat in the incident, then an
+    exponential tail.
+    """
     density = np.zeros(len(at))
     tail = INCIDENT_TAIL_H * HOUR
     for app, started, restored, weight in zip(
@@ -164,7 +168,9 @@ def _surge_cases(rng: np.random.Generator, incidents: Incidents, rate: np.ndarra
 
 
 def topic_prior(incidents: Incidents, total_rate: float, start: np.ndarray, application: np.ndarray) -> np.ndarray:
-    """Chance of each topic given start and application, (case, topic): intensities of ordinary and incident cases, normalised."""
+    """Chance of each topic given start and application, (case, topic): intensities of ordinary and incident cases,
+    normalised.
+    """
     per_micro = hour_profile()[(start - FROM) // HOUR] / HOUR
     intensity = total_rate * per_micro[:, None] * topic_shares_at(start) * TOPIC_APPLICATIONS.T[application]
     intensity[:, INCIDENT_TOPIC] += INCIDENT_SURGE / CASES_PER_USER * total_rate * surge(incidents, start, application)

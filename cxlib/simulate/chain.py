@@ -1,8 +1,9 @@
 """The hidden kind of a case, the chain of stages it walks, and what the observed columns say about the kind.
 
-A case has a topic, a severity (0 to 3) and its customer a temper (0 calm, 1 usual, 2 short). Severity depends on topic and temper;
-the walk over the stages, the waits between touches, the mood, impact and urgency depend on severity and temper only. So
-everything about the outcome runs through the 12 kinds (severity, temper), and what can be known of them is a short sum.
+A case has a topic, a severity (0 to 3) and its customer a temper (0 calm, 1 usual, 2 short). Severity depends on topic and
+temper; the walk over the stages, the waits between touches, the mood, impact and urgency depend on severity and temper
+only. So everything about the outcome runs through the 12 kinds (severity, temper), and what can be known of them is a short
+sum.
 """
 
 from __future__ import annotations
@@ -111,8 +112,9 @@ def kind_given(topic_shift: np.ndarray) -> np.ndarray:
 def planted_shares(topic_share: np.ndarray, topic_shift: np.ndarray, problems: float) -> dict[str, float]:
     """The population's shares, computed from the parameters: what a funnel over endless cases would show.
 
-    `topic_share` is each topic's share of the problem cases, `problems` the share of all cases that are problems. `share_STAGE` is
-    of all cases, `share_of_problems_STAGE` of the cases that seek help: went at least as far right as STAGE.
+    `topic_share` is each topic's share of the problem cases, `problems` the share of all cases that are problems.
+    `share_STAGE` is of all cases, `share_of_problems_STAGE` of the cases that seek help: went at least as far right as
+    STAGE.
     """
     kinds = topic_share @ kind_given(topic_shift)
 

@@ -50,7 +50,9 @@ GAVE_UP = np.array([0.0, 0.30, 0.28, 0.14, 0.06])  # of the cases that end at a 
 
 @dataclass(frozen=True)
 class Tickets:
-    """One entry per ticket in order of opening. `touch` is the row of the touch that opened it; times in microseconds, not yet cut off."""
+    """One entry per ticket in order of opening. `touch` is the row of the touch that opened it; times in microseconds, not
+    yet cut off.
+    """
 
     touch: np.ndarray
     case: np.ndarray
@@ -74,7 +76,9 @@ def solved_cases(cases: Cases, touches: Touches, seed: int) -> np.ndarray:
 
 
 def ticket_of_touch(touches: Touches, tickets: Tickets, first: np.ndarray) -> np.ndarray:
-    """Which ticket each touch belongs to: the latest of its case so far; -1 for none. `first` is the row of each case's first touch."""
+    """Which ticket each touch belongs to: the latest of its case so far; -1 for none. `first` is the row of each case's
+    first touch.
+    """
     here = np.full(len(touches.case), -1)
     here[tickets.touch] = np.arange(len(tickets.touch))
     rows = np.arange(len(touches.case))
@@ -176,7 +180,9 @@ def ticket_table(
 
 
 def event_table(tickets: Tickets, touches: Touches, ticket_of: np.ndarray, moved: np.ndarray, seed: int) -> pd.DataFrame:
-    """State, team and priority changes and comments of every ticket up to the cut-off; the first event of a field has no old value."""
+    """State, team and priority changes and comments of every ticket up to the cut-off; the first event of a field has no
+    old value.
+    """
     rng = stream(seed, "events")
     names = [*GROUPS, *PRIORITIES, "New", "In Progress", "Resolved", "Closed", *COMMENTS]
     at_priority, at_state = len(GROUPS), len(GROUPS) + len(PRIORITIES)

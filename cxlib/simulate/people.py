@@ -7,20 +7,23 @@ import pandas as pd
 
 from .cases import FROM, HOUR, UNTIL, Cases, Touches
 from .columns import MICRO, flat_pick, ids, labels, stream, text, times
+from .phrases import ARTICLE_TITLES
 from .plan import APPLICATIONS, ARTICLES_PER_TOPIC, GROUPS, N_ARTICLES, TOPICS
-from .vocabulary import ARTICLE_TITLES
 
-GIVEN = (
-    "Anna Bruno Carla David Elena Felix Greta Henrik Ingrid Jakob Katrin Lukas Maria Nils Olga Pavel Quentin Rosa Stefan Tanja Ulrich Vera Walter "
-    "Xenia Yusuf Zoe Amara Boris Chloe Dmitri Emily Farid Giulia Hassan Irene Jorge Karim Laura Mateo Nadia Oscar Petra Rafael Sofia Tomas Ursula "
-    "Viktor Wanda Akira Beatriz Connor Daria Ewan Fatima Gordon Helena Ivan Joanna Kofi Leila"
-).split()
-FAMILY = (
-    "Adler Baumann Castillo Dietrich Eriksen Fischer Gruber Hoffmann Ivanova Jansen Keller Lindqvist Moreau Novak Okafor Petrov Quist Richter "
-    "Schneider Tanaka Ulmer Vogel Weber Yilmaz Zimmermann Andersson Bianchi Costa Dubois Evans Ferrari Gonzalez Haddad Iversen Johansson Kowalski "
-    "Lehmann Martins Nielsen Oliveira Papadopoulos Rossi Santos Tremblay Urbanek Varga Wagner Xu Young Zhang Abadi Becker Clarke Doyle Engel Fontaine "
-    "Graham Hughes Ibrahim Jensen Krause Larsen Meyer Nowak Olsen Peters Reid Schmidt Thomas Vasquez"
-).split()
+_GIVEN = (
+    "Anna Bruno Carla David Elena Felix Greta Henrik Ingrid Jakob Katrin Lukas Maria Nils Olga Pavel Quentin Rosa Stefan "
+    "Tanja Ulrich Vera Walter Xenia Yusuf Zoe Amara Boris Chloe Dmitri Emily Farid Giulia Hassan Irene Jorge Karim Laura "
+    "Mateo Nadia Oscar Petra Rafael Sofia Tomas Ursula Viktor Wanda Akira Beatriz Connor Daria Ewan Fatima Gordon Helena "
+    "Ivan Joanna Kofi Leila"
+)
+_FAMILY = (
+    "Adler Baumann Castillo Dietrich Eriksen Fischer Gruber Hoffmann Ivanova Jansen Keller Lindqvist Moreau Novak Okafor "
+    "Petrov Quist Richter Schneider Tanaka Ulmer Vogel Weber Yilmaz Zimmermann Andersson Bianchi Costa Dubois Evans "
+    "Ferrari Gonzalez Haddad Iversen Johansson Kowalski Lehmann Martins Nielsen Oliveira Papadopoulos Rossi Santos "
+    "Tremblay Urbanek Varga Wagner Xu Young Zhang Abadi Becker Clarke Doyle Engel Fontaine Graham Hughes Ibrahim Jensen "
+    "Krause Larsen Meyer Nowak Olsen Peters Reid Schmidt Thomas Vasquez"
+)
+GIVEN, FAMILY = _GIVEN.split(), _FAMILY.split()
 ROLES = (("analyst", 0.30), ("accountant", 0.20), ("field worker", 0.25), ("manager", 0.15), ("administrator", 0.10))
 GEOGRAPHIES = (
     ("Germany", 0.40),
@@ -115,7 +118,9 @@ def draw_articles(seed: int) -> pd.DataFrame:
 
 
 def draw_visitors(n_users: int, cases: Cases, touches: Touches, seed: int) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Which touches are anonymous (their customer's visitor id is all that is known), `identities`, and its truth with the lost links."""
+    """Which touches are anonymous (their customer's visitor id is all that is known), `identities`, and its truth with the
+    lost links.
+    """
     rng = stream(seed, "visitors")
     anonymous = (rng.random(len(cases.user)) < ANONYMOUS)[touches.case] & (touches.stage <= 2)
     users = np.unique(cases.user[touches.case[anonymous]])

@@ -8,7 +8,9 @@ import numpy as np
 
 
 class Topic(NamedTuple):
-    """One planted topic: `size` is its weight among ordinary cases, `harm` shifts the log odds of each further level of severity."""
+    """One planted topic: `size` is its weight among ordinary cases, `harm` shifts the log odds of each further level of
+    severity.
+    """
 
     key: str
     category: str

@@ -18,7 +18,9 @@ SECOND_TICKET = 0.25  # of the first calls of a case that has a ticket open anot
 
 @dataclass(frozen=True)
 class Signs:
-    """`article` (-1: none) and `opens` by touch; the rest by case, meaningful once the case has a ticket. Codes 0 is high for impact, urgency."""
+    """`article` (-1: none) and `opens` by touch; the rest by case, meaningful once the case has a ticket. Codes 0 is high
+    for impact, urgency.
+    """
 
     article: np.ndarray
     opens: np.ndarray
@@ -36,7 +38,7 @@ def draw_signs(cases: Cases, touches: Touches, seed: int) -> Signs:
     reads = (touches.stage == chain.HELP) & (rng.random(n) < READS)
     article = np.full(n, -1)
     article[reads] = pick(rng, np.cumsum(TOPIC_ARTICLES, axis=1)[topic[touches.case[reads]]])
-    assert N_ARTICLES == TOPIC_ARTICLES.shape[1]
+    assert TOPIC_ARTICLES.shape[1] == N_ARTICLES
     asks = (touches.stage >= chain.AGENT) | ((touches.stage == chain.CHATBOT) & (rng.random(n) < BOT_TICKET))
     opens = first_in_case(asks, touches)
     has_before = np.cumsum(opens) - opens > 0

@@ -11,20 +11,21 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import vocabulary as v
+from . import phrases
 from .columns import TEXT, flat_pick, ids
 from .plan import APPLICATIONS, KEYS, N_TOPICS
+from .vocabulary import FAMILIES
 
 MIXED = 0.45  # of the tickets with two sentences take the second from another wording of the topic
-MISTAKEN = 0.035  # of the tickets are about another topic than the case (asked in passing, or filed under the wrong case)
-ASIDE_TOPIC = 0.06  # mention another topic in passing
+MISTAKEN = 0.04  # of the tickets are about another topic than the case (asked in passing, or filed under the wrong case)
+ASIDE_TOPIC = 0.12  # mention another topic in passing
 TYPO_SENTENCES, TYPO_SUBJECTS = 0.35, 0.20  # of the sentences and subject lines hold a typo
 LOWER = 0.12  # of the customers' texts are in lower case
-NEIGHBOURS = {
-    "a": "sqz", "b": "vgn", "c": "xvd", "d": "sfe", "e": "wrd", "f": "dgr", "g": "fht", "h": "gjy", "i": "uok", "j": "hku", "k": "jli", "l": "kop",
-    "m": "nj", "n": "bmh", "o": "ipl", "p": "ol", "q": "wa", "r": "etf", "s": "adw", "t": "ryg", "u": "yij", "v": "cbf", "w": "qes", "x": "zcs",
-    "y": "tuh", "z": "xa",
-}  # fmt: skip
+_NEAR = (
+    "asqz bvgn cxvd dsfe ewrd fdgr gfht hgjy iuok jhku kjli lkop mnj nbmh oipl "
+    "pol qwa retf sadw tryg uyij vcbf wqes xzcs ytuh zxa"
+)
+NEIGHBOURS = {keys[0]: keys[1:] for keys in _NEAR.split()}  # a letter and what lies beside it on the keyboard
 KINDS = ("email", "phone", "card", "iban", "ip", "name")
 
 
@@ -42,7 +43,7 @@ class Bank:
     """Every reading of every template of a kind, and where those of (topic, family, template) begin."""
 
     def __init__(self, column: int):
-        templates = [[[t.strip() for t in family[column].split(";")] for family in v.FAMILIES[key]] for key in KEYS]
+        templates = [[[t.strip() for t in family[column].split(";")] for family in FAMILIES[key]] for key in KEYS]
         self.n_families, self.n_templates = 3, max(len(f) for topic in templates for f in topic)
         readings: list[str] = []
         self.start = np.zeros((N_TOPICS, self.n_families, self.n_templates), np.int64)
@@ -66,7 +67,7 @@ def misspell(word: str, where: float, how: int) -> str:
     """One slip of the hand at a share `where` of the text: a neighbouring key, two letters swapped, one lost, or one doubled.
 
     >>> misspell("invoice", 0.3, 0), misspell("invoice", 0.3, 1), misspell("invoice", 0.3, 2), misspell("invoice", 0.3, 3)
-    ('inboice', 'inovice', 'inoice', 'invvoice')
+    ('ihvoice', 'ivnoice', 'ivoice', 'innvoice')
     """
     at = int(where * (len(word) - 1))
     letter = word[at]
@@ -179,9 +180,9 @@ def write(
         (second_sentence >= 0) & (rng.random(n) < 0.35), SENTENCES.draw(rng, elsewhere, family, third), -1
     )
     named = np.where(rng.random(n) < 0.8, application, rng.integers(0, len(APPLICATIONS), n))
-    openings = [opening.format(app=app) for app, _, _ in APPLICATIONS for opening in v.OPENINGS]
-    opening = _maybe(rng, v.OPENINGS, n, 0.5)
-    opening = np.where(opening >= 0, opening + named * len(v.OPENINGS), -1)
+    openings = [opening.format(app=app) for app, _, _ in APPLICATIONS for opening in phrases.OPENINGS]
+    opening = _maybe(rng, phrases.OPENINGS, n, 0.5)
+    opening = np.where(opening >= 0, opening + named * len(phrases.OPENINGS), -1)
 
     low = pa.array(rng.random(n) < LOWER)
 
@@ -192,20 +193,20 @@ def write(
         return _join(pieces, _take([end], np.where(index >= 0, 0, -1)))
 
     sentences = [f"{reading}." for reading in SENTENCES.readings]
-    greeting = flat_pick(rng, np.ones(len(v.GREETINGS)), n)
+    greeting = flat_pick(rng, np.ones(len(phrases.GREETINGS)), n)
     before = _join(
-        part(v.GREETINGS, np.where(greeting < 9, greeting, -1), end="\n"),
+        part(phrases.GREETINGS, np.where(greeting < 9, greeting, -1), end="\n"),
         part(openings, opening, 0.1),
         part(sentences, first_sentence, TYPO_SENTENCES),
-        part(v.CONTEXT, _maybe(rng, v.CONTEXT, n, 0.5), 0.15),
+        part(phrases.CONTEXT, _maybe(rng, phrases.CONTEXT, n, 0.5), 0.15),
         part(sentences, second_sentence, TYPO_SENTENCES),
-        part(v.CONTEXT, _maybe(rng, v.CONTEXT, n, 0.15), 0.15),
+        part(phrases.CONTEXT, _maybe(rng, phrases.CONTEXT, n, 0.15), 0.15),
         part(sentences, third_sentence, TYPO_SENTENCES),
-        part(v.ASIDES, _maybe(rng, v.ASIDES, n, 0.12)),
+        part(phrases.ASIDES, _maybe(rng, phrases.ASIDES, n, 0.12)),
     )
     after = _join(
-        part(v.URGENT, _maybe(rng, v.URGENT, n, 0.35)),
-        part(v.CLOSINGS, np.where((closing := rng.integers(0, len(v.CLOSINGS), n)) < 8, closing, -1), end="\n"),
+        part(phrases.URGENT, _maybe(rng, phrases.URGENT, n, 0.35)),
+        part(phrases.CLOSINGS, np.where((closing := rng.integers(0, len(phrases.CLOSINGS), n)) < 8, closing, -1), end="\n"),
     )
     details, personal = _details(rng, n, users)
     signature, signed = _signatures(rng, n, users)
@@ -251,7 +252,7 @@ def _details(rng: np.random.Generator, n: int, users: pd.DataFrame) -> tuple[pa.
     for row, kind, k, h, owner in zip(rows.tolist(), kinds.tolist(), number.tolist(), how.tolist(), owners, strict=True):
         name = KINDS[kind]
         value = _detail(name, k, h, owner)
-        template = v.DETAILS[name][k % len(v.DETAILS[name])]
+        template = phrases.DETAILS[name][k % len(phrases.DETAILS[name])]
         sentences[row] = template.format(value) + " "
         found.append((row, template.index("{}"), name, value))
     return pa.array(sentences, pa.large_string()), pd.DataFrame(found, columns=["ticket", "start", "kind", "value"])

@@ -28,11 +28,13 @@ def first_of_case(touches: Touches) -> np.ndarray:
 def chance_of_call(cases: Cases, touches: Touches, signs: Signs) -> np.ndarray:
     """p_call by touch; NaN where the touch is no moment of prediction.
 
-    Bayes over topic and kind. Given its kind, a case's stages, waits and moods are independent of everything else, and given its topic so are
-    article and subcategory; so the weight of a kind is (what speaks for the topics) @ P(kind | topic) x P(steps, waits, moods, impact and urgency
-    | kind), and p_call is the weighted mean of `chain.WILL_CALL` at the present stage. It conditions on the case's own columns up to and including the touch:
-    start, application, stage, sentiment, occurred_at, article_id and, from the ticket's opening on, category, subcategory, impact, urgency
-    (priority follows from these two). Text, incidents of other cases and the user's earlier cases are not used.
+    Bayes over topic and kind. Given its kind, a case's stages, waits and moods are independent of everything else, and
+    given its topic so are article and subcategory; so the weight of a kind is (what speaks for the topics) @ P(kind |
+    topic) x P(steps, waits, moods, impact and urgency | kind), and p_call is the weighted mean of `chain.WILL_CALL` at the
+    present stage. It conditions on the case's own columns up to and including the touch: start, application, stage,
+    sentiment, occurred_at, article_id and, from the ticket's opening on, category, subcategory, impact, urgency (priority
+    follows from these two). The incidents tell through start and
+    application. Texts and the user's other cases are not used.
     """
     scored = moments(touches)
     p_call = np.full(len(touches.case), np.nan)
@@ -45,14 +47,17 @@ def chance_of_call(cases: Cases, touches: Touches, signs: Signs) -> np.ndarray:
         case = touches.case[rows]
         evidence[case] += _of_touch(touches, rows)
         _see_signs(topics, evidence, case, rows, signs)
-        rows, case = rows[scored[rows]], case[scored[rows]]
+        asked = rows[scored[rows]]
+        case = touches.case[asked]
         weight = (topics[case] @ kinds) * np.exp(evidence[case] - evidence[case].max(axis=1, keepdims=True))
-        p_call[rows] = (weight * chain.WILL_CALL[:, touches.stage[rows]].T).sum(axis=1) / weight.sum(axis=1)
+        p_call[asked] = (weight * chain.WILL_CALL[:, touches.stage[asked]].T).sum(axis=1) / weight.sum(axis=1)
     return p_call
 
 
 def _of_touch(touches: Touches, rows: np.ndarray) -> np.ndarray:
-    """Log likelihood by kind of step, wait and mood of these touches (all of the same place in their cases), up to a constant."""
+    """Log likelihood by kind of step, wait and mood of these touches (all of the same place in their cases), up to a
+    constant.
+    """
     stage = touches.stage[rows]
     mood = np.arctanh(touches.mood[rows] / 1000)
     seen = np.where(touches.known[rows][:, None], _normal(mood, chain.MOOD[:, stage], chain.MOOD_SD), 0.0)

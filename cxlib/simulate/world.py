@@ -24,10 +24,10 @@ from .cases import (
     walk,
 )
 from .columns import ids, labels, stream, text, times
-from .desk import Tickets, event_table, handover_times, open_tickets, solved_cases, survey_table, ticket_of_touch, ticket_table
+from .desk import event_table, handover_times, open_tickets, solved_cases, survey_table, ticket_of_touch, ticket_table
 from .operations import incident_table, transaction_table
 from .people import N_AGENTS, applications, draw_agents, draw_articles, draw_users, draw_visitors
-from .plan import APPLICATIONS, GROUPS, KEYS, TOPIC_SEVERITY
+from .plan import APPLICATIONS, KEYS, TOPIC_SEVERITY
 from .signs import Signs, draw_signs
 from .text import write
 from .truth import chance_of_call, first_of_case
@@ -51,7 +51,9 @@ OUTCOMES = ("used", "not solved", "solved", "gave up")
 
 @dataclass(frozen=True)
 class World:
-    """A simulated support world: `tables` in the columns of the schema, `truth` that no analysis reads, `settings` for dataset.toml."""
+    """A simulated support world: `tables` in the columns of the schema, `truth` that no analysis reads, `settings` for
+    dataset.toml.
+    """
 
     tables: dict[str, pd.DataFrame]
     truth: dict[str, pd.DataFrame]
@@ -114,9 +116,10 @@ def simulate_world(n_users: int, seed: int, done: Callable[[str], object] = lamb
 
 
 def simulate_paths(n_users: int, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Only the touchpoints of a world without incidents and without a cut-off, and its planted shares: made to be drawn hundreds of times.
+    """Only the touchpoints of a world without incidents and without a cut-off, and its planted shares.
 
-    Every case runs to its end, so the shares observed have exactly the planted shares as their limit.
+    Made to be drawn hundreds of times. Every case runs to its end, so the planted shares are exactly what the observed
+    ones tend to.
     """
     incidents = no_incidents()
     cases = draw_cases(n_users, seed, incidents)
@@ -149,7 +152,9 @@ def parameters(incidents: Incidents) -> pd.DataFrame:
 
 
 def order_in_time(touches: Touches) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the touches before the cut-off in order of time, and each row's place in that order (1-based; 0 for later ones)."""
+    """The rows of the touches before the cut-off in order of time, and each row's place in that order (1-based; 0 for
+    later ones).
+    """
     order = np.lexsort((touches.nth, touches.case, touches.at))
     order = order[touches.at[order] < UNTIL]
     number = np.zeros(len(touches.at), np.int64)
