@@ -109,7 +109,7 @@ def test_an_empty_optional_table_counts_as_missing(tmp_path):
         (lambda d: d.mkdir(), "holds neither touchpoints.parquet nor tickets.parquet"),
         (lambda d: (d.mkdir(), (d / "touchpoints.parquet").write_text("no")), "cannot be read as parquet"),
         (
-            lambda d: write(d, GOOD | {"stage": "fax"}),
+            lambda d: (d.mkdir(), pd.DataFrame([GOOD | {"stage": "fax"}]).to_parquet(d / "touchpoints.parquet")),
             "no usable row in touchpoints or tickets: one touch .*; the first: stage is not one of",
         ),
         (
