@@ -78,7 +78,12 @@ def say_reasons(read: Rows) -> str:
 
 
 def say_missing(read: Rows) -> str:
-    """Which tables are missing, and which later question each would feed."""
+    """Which tables are missing, which later question each would feed, and the remarks of the import, one a line."""
+    remarks = "\n".join(f"- {escape(note)}" for note in read.notes)
+    return f"{_missing(read)} Remarks of the import and the check:\n\n{remarks}" if remarks else _missing(read)
+
+
+def _missing(read: Rows) -> str:
     if read.missing.empty:
         return "Every table of the dictionary is there."
     feeds = read.missing.groupby("feeds", sort=False)["table"].agg(list)
@@ -200,7 +205,7 @@ def print_accounting(dataset: Dataset) -> int:
         print(f"  first in row {count(row.first_row)}" + (f": {value}" if value else "") + f"; to do: {_printable(row.advice)}")
     for note in read.notes:
         print(f"\nnote: {_printable(note)}")
-    print(f"\n{say_missing(read)}")
+    print(f"\n{_missing(read)}")
     return 0
 
 
