@@ -71,8 +71,7 @@ def shown(*outputs: dict, tag: str = "") -> nbformat.NotebookNode:
 def cx(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
     reports.add_report(parser.add_subparsers())
-    args = parser.parse_args(["report", *map(str, arguments)])
-    return args.handler(args)
+    return reports.run_report(parser.parse_args(["report", *map(str, arguments)]))
 
 
 @pytest.fixture(scope="module")
@@ -327,8 +326,7 @@ import argparse, sys
 from cxlib import reports
 parser = argparse.ArgumentParser()
 reports.add_report(parser.add_subparsers())
-args = parser.parse_args(sys.argv[1:])
-sys.exit(args.handler(args))
+sys.exit(reports.run_report(parser.parse_args(sys.argv[1:])))
 """
 
 
@@ -527,6 +525,11 @@ def test_a_table_is_folded_away_where_its_cell_says_so():
     assert "<summary>Show the table (12 rows)</summary>" in html.body(shown({"text/html": frame.to_html()}, tag="table"))
     assert "<details>" not in html.body(shown({"text/html": frame.to_html()}))
     assert tables.count_rows(frame.to_html()) == 12
+
+
+def test_a_table_without_rows_says_so():
+    page = html.body(shown({"text/html": pd.DataFrame({"n": []}).to_html()}))
+    assert page.endswith("<p>No rows.</p>\n</div>")
 
 
 def test_a_picture_is_described_by_the_last_sentence_shown_before_it():

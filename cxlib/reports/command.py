@@ -41,7 +41,6 @@ def add_report(subparsers: Any) -> None:
         help="set a parameter; may be repeated",
     )
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks that run at the same time (default: 2)")
-    parser.set_defaults(handler=run_report)
 
 
 def run_report(args: argparse.Namespace) -> int:

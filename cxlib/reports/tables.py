@@ -18,7 +18,7 @@ def readable(markup: str) -> str:
     """The same HTML, each table with one head row, `scope` on its heads and its numbers marked.
 
     A head of two rows (pandas writes the names of the index below those of the columns) becomes one, an index that only
-    numbers the rows goes, and a missing number becomes a dash.
+    numbers the rows goes, a missing number becomes a dash, and a table without a row says so.
 
     >>> head = "<thead><tr><th></th><th>n</th></tr></thead>"
     >>> print(readable(f"<table>{head}<tbody><tr><th>0</th><td>12</td></tr></tbody></table>"))
@@ -39,9 +39,11 @@ def _rebuilt(inner: str) -> str:
     heads, rows = ([_CELL.findall(row) for row in _ROW.findall(part)] for part in (head, body))
     if len(heads) == 2 and heads[1] and not heads[1][-1][2]:
         heads = [[(tag, rest, text or low) for (tag, rest, text), (_, _, low) in zip(*heads, strict=False)]]
+    if not rows:
+        return "<p>No rows.</p>"
     if _is_only_numbered(heads, rows):
         heads, rows = [row[1:] for row in heads], [row[1:] for row in rows]
-    wide = max((len(row) for row in rows), default=0)
+    wide = max(len(row) for row in rows)
     numeric = {k for k in range(1, wide + 1) if _is_numeric([row[-k][2].strip() for row in rows if len(row) >= k])}
     made = "".join(
         f"<{tag}>{''.join(lines)}</{tag}>"
