@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help report test lint lab lock notebooks dictionary demo
+.PHONY: help report test lint lab lock notebooks dictionary demo drills
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -44,6 +44,9 @@ dictionary: .venv/ready  ## print data/README.md from the schema
 
 demo: .venv/ready  ## make data/demo anew
 	$(BIN)/cx demo --users 2000 --seed 1 --out data/demo
+
+drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/drills.md
+	$(BIN)/python tests/drills.py > tests/drills.tmp && mv tests/drills.tmp tests/drills.md
 
 lock: .venv/ready  ## pin every version again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --python-version 3.11 --universal --fork-strategy fewest \
