@@ -112,7 +112,9 @@ def draw_articles(seed: int) -> pd.DataFrame:
             ),
             "topic": labels(np.repeat(np.arange(len(TOPICS)), ARTICLES_PER_TOPIC), [topic.category for topic in TOPICS]),
             "published_at": times(published),
-            "updated_at": times(published + (rng.random(N_ARTICLES) * 300).astype(np.int64) * 24 * HOUR),
+            "updated_at": times(
+                np.minimum(published + (rng.random(N_ARTICLES) * 300).astype(np.int64) * 24 * HOUR, UNTIL - HOUR)
+            ),
         }
     )
 
