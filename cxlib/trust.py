@@ -18,7 +18,6 @@ from cxlib.redact import Gazetteer, gazetteer, redact
 from cxlib.schema import ROW_TIME, TABLES
 from cxlib.store import BROKEN, Dataset
 
-DAY = 86_400_000_000
 FEEDS = {  # which question has nothing to stand on without the table
     "touchpoints": "where customers go",
     "tickets": "what they ask and who will call",
@@ -190,7 +189,11 @@ def completeness(dataset: Dataset) -> Completeness:
 
 def _with_times(dataset: Dataset) -> Iterator[str]:
     tables = ("touchpoints", "tickets", "ticket_events", "surveys", "transactions")
-    return (table for table in tables if ROW_TIME.get(table) in _names(dataset, table))
+    for table in tables:
+        if ROW_TIME[table] in _names(dataset, table):
+            timed = f"SELECT count({ROW_TIME[table]}) FROM ({dataset.queries[table]})"
+            if dataset.connection.execute(timed).fetchall()[0][0]:
+                yield table
 
 
 def _names(dataset: Dataset, table: str) -> set[str]:
@@ -212,10 +215,11 @@ def _weeks(dataset: Dataset, table: str) -> pd.DataFrame:
     ).df()
     first, last = (pd.Timestamp(moment).tz_convert(zone).tz_localize(None) for moment in _period(dataset))
     monday = first.normalize() - pd.Timedelta(days=first.weekday())
-    every = pd.date_range(min(monday, found["week"].min()), found["week"].max() if last < monday else last, freq="7D")
+    end = max(found["week"].max(), last - pd.Timedelta(1, "us"))
+    every = pd.date_range(min(monday, found["week"].min()), end, freq="7D")
     counted = found.set_index("week")["rows"].reindex(every, fill_value=0)
     whole = (every >= first) & (every + pd.Timedelta(days=7) <= last + pd.Timedelta(minutes=1))
-    usual = float(counted[whole].median()) if whole.any() else float("nan")
+    usual = (float(counted[whole].median()) if whole.any() else 0.0) or float("nan")
     thin = whole & (counted < usual / 2).to_numpy() & (usual >= 20)
     return pd.DataFrame(
         {
@@ -311,16 +315,20 @@ def freshness(dataset: Dataset, log: EventLog) -> Freshness:
     found = []
     for table in _with_times(dataset):
         at = ROW_TIME[table]
-        first, last = dataset.connection.execute(f"SELECT min({at}), max({at}) FROM ({dataset.queries[table]})").df().iloc[0]
+        query = f"SELECT epoch_us(min({at})), epoch_us(max({at})) FROM ({dataset.queries[table]})"
+        first, last = pd.to_datetime(dataset.connection.execute(query).fetchall()[0], unit="us", utc=True)
         found.append((table, first, last, (_period(dataset)[1] - last) / pd.Timedelta(days=1)))
     is_open, each = (per_customer(log, values) for values in (log.case_open, np.ones(log.n_cases, dtype=np.int64)))
+    share, low, high = stats.ratio_interval(is_open, each)
     return Freshness(
         pd.DataFrame(found, columns=["table", "first_at", "last_at", "days_before_end"]),
         *_period(dataset),
         int(log.case_open.sum()),
         log.n_cases,
         log.n_customers,
-        *stats.ratio_interval(is_open, each),
+        share,
+        min(low, share),  # rounding can put the bounds of a share of 0 or 1 a hair inside it
+        max(high, share),
     )
 
 

@@ -46,7 +46,7 @@ def draw_weeks(full: Completeness, ax: Axes | None = None) -> Axes:
     weeks = full.weeks
     tables = list(dict.fromkeys(weeks["table"]))
     ax = axes(ax, wide=9, high=1.2 + 0.36 * max(1, len(tables)))
-    grid = weeks.pivot_table(index="table", columns="week", values="of_median", sort=True).reindex(tables)
+    grid = weeks.pivot(index="table", columns="week", values="of_median").reindex(tables)
     shades = LinearSegmentedColormap.from_list("rows", ["#ffffff", CALM, "#17403f"])
     ax.imshow(grid.to_numpy(dtype=float), cmap=shades, vmin=0, vmax=2, aspect="auto")
     for row in weeks[weeks["is_thin"].astype(bool)].itertuples():

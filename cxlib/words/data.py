@@ -93,7 +93,7 @@ def _missing(read: Rows) -> str:
 
 def say_weeks(full: Completeness) -> str:
     """Whether every week has about as many rows as the others."""
-    whole = full.weeks[full.weeks["is_whole"].astype(bool)]
+    whole = full.weeks[full.weeks["is_whole"].astype(bool) & full.weeks["median"].notna()]
     if whole.empty:
         return "There is no whole week to compare."
     thin = whole[whole["is_thin"].astype(bool)]
