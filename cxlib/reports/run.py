@@ -97,7 +97,7 @@ def _run_one(source: Path, parameters: Mapping[str, Any], target: Path, place: i
     from traitlets.config import Config
 
     began = time.monotonic()
-    bar = {"desc": f"{target.stem:<28}", "position": place, "bar_format": _BAR, "file": sys.stderr}
+    bar = {"desc": f"{target.stem:<28}", "bar_format": _BAR, "file": sys.stderr}
     try:
         papermill.execute_notebook(
             _verbatim(source),
