@@ -21,16 +21,23 @@ CLOSED = ("resolved", "closed", "solved")  # a ticket whose state begins with on
 ENDINGS = {"closed_at", "close_code", "closed_code", "close_notes", "resolved_at", "resolved_by", "resolution"}
 FREE_TEXT = {"comment", "comments", "work_notes", "short_description", "description"}  # only how many, not what they say
 _NOT_FACTS = {"ticket_id", "user_id", "case_id", "application_id", "opened_at"} | FREE_TEXT | ENDINGS
-_OF_TOUCH = {"seq": "float64", "wait_s": "float64", "user_id": "str", "application_id": "str", "article_id": "str", "ticket_id": "str"}
+_OF_TOUCH = {
+    "seq": "float64",
+    "wait_s": "float64",
+    "user_id": "str",
+    "application_id": "str",
+    "article_id": "str",
+    "ticket_id": "str",
+}
 
 
 @dataclass(frozen=True)
 class Moments:
     """Every touch of a log, in the log's order, as a moment at which one could have predicted.
 
-    `keys` holds touchpoint_id, case (its position in the log), customer (a 64-bit key), case_id, at and began (of the case: its first touch or its
-    ticket's opening; microseconds, UTC), stage, at_risk (is a prediction asked for here?) and is_open (no ticket, or one that is
-    not resolved); `features` what was known then.
+    `keys` holds touchpoint_id, case (its position in the log), customer (a 64-bit key), case_id, at and began (of the case:
+    its first touch or its ticket's opening; microseconds, UTC), stage, at_risk (is a prediction asked for here?) and is_open
+    (no ticket, or one that is not resolved); `features` what was known then.
     """
 
     keys: pd.DataFrame
@@ -65,17 +72,21 @@ def moments(log: EventLog, dataset: Dataset) -> Moments:
     return Moments(keys, pd.concat(parts, axis=1))
 
 
-def last_known(
-    of: np.ndarray, at: np.ndarray, seq: np.ndarray, asked_of: np.ndarray, asked_at: np.ndarray, asked_seq: np.ndarray
-) -> np.ndarray:
-    """The position of the last entry of the same thing known at each asked moment, -1 where there is none.
+Dated = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # of which thing (a code), when, and in which order at that time (NaN: unknown)
 
-    Entries and questions name a thing (`of`, a code), a time and a sequence number (NaN: unknown, then equal times count as known).
+
+def last_known(entries: Dated, asked: Dated) -> np.ndarray:
+    """The position of the last entry about the same thing that is known at each asked moment, -1 where there is none.
+
+    At equal times an entry is known if its order is not after that of the moment, or if one of the two is unknown.
 
     >>> none = np.full(2, np.nan)
-    >>> last_known(np.array([7, 7]), np.array([10, 20]), none, np.array([7, 8]), np.array([19, 99]), none)
+    >>> last_known((np.array([7, 7]), np.array([10, 20]), none), (np.array([7, 8]), np.array([19, 99]), none))
     array([ 0, -1])
     """
+    (of, at, seq), (asked_of, asked_at, asked_seq) = entries, asked
     n, every = len(of), np.concatenate([of, asked_of])
     is_question = np.arange(len(every)) >= n
     rank = np.concatenate([np.nan_to_num(seq, nan=-np.inf), np.nan_to_num(asked_seq, nan=np.inf)])
@@ -86,6 +97,10 @@ def last_known(
     found = np.empty(len(every), dtype=np.int64)
     found[order] = last
     return found[n:]
+
+
+def _dated(rows: pd.DataFrame, of: str) -> Dated:
+    return rows[of].to_numpy(), rows["at"].to_numpy(), rows["seq"].to_numpy(dtype=float)
 
 
 def _touches(log: EventLog, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -198,10 +213,8 @@ def ticket_then(touch: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> pd.S
         told = opened.reset_index().assign(case=lambda t: t["case_id"].map(cases), seq=np.nan).dropna(subset=["case"])
         links = pd.concat([links, told[["case", "ticket_id", "at", "seq"]]]).drop_duplicates(["case", "ticket_id"])
     links = links.sort_values(["case", "at", "seq", "ticket_id"], ignore_index=True)
-    asked = [touch[name].to_numpy() for name in ("case", "at", "seq")]
-    found = last_known(*[links[name].to_numpy() for name in ("case", "at", "seq")], *asked)
-    names = np.append(links["ticket_id"].to_numpy(dtype=object), None)
-    return pd.Series(names[found], index=touch.index, dtype="str")
+    found = last_known(_dated(links, "case"), _dated(touch, "case"))
+    return links["ticket_id"].reindex(found).set_axis(touch.index).astype("str")
 
 
 def _ticket_facts(touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -233,21 +246,25 @@ def _began(touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, pd.DataF
 def _changes(
     touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, pd.DataFrame]
 ) -> Iterator[tuple[str, np.ndarray, pd.Series, pd.Series]]:
-    """For each field that tickets change in: its name and, at each touch, is it known, its value, and how often it had changed."""
+    """For each field that changes: its name and, at each touch, is it known, its value, and how often it had changed by
+    then.
+    """
     if "ticket_events" not in tables or "field" not in tables["ticket_events"]:
         return
     events = tables["ticket_events"].reindex(columns=["ticket_id", "occurred_at", "seq", "field", "old_value", "new_value"])
-    events = events[events["ticket_id"].isin(set(ticket.dropna())) & events["occurred_at"].notna() & ~events["field"].isin(ENDINGS)]
-    ids = pd.Index(events["ticket_id"].unique())
-    of, at, seq = ids.get_indexer(events["ticket_id"]), events["occurred_at"].astype("int64"), events["seq"].astype("float64")
-    events = events.assign(of=of, at=at, seq=seq).sort_values(["of", "at", "seq", "new_value"], na_position="first")
-    asked = (ids.get_indexer(ticket), touch["at"].to_numpy(), touch["seq"].to_numpy())
+    ids = pd.Index(ticket.dropna().unique())
+    events = events.assign(of=ids.get_indexer(events["ticket_id"]), seq=events["seq"].astype("float64"))
+    events = events[(events["of"] >= 0) & events["occurred_at"].notna() & ~events["field"].isin(ENDINGS)]
+    events = events.assign(at=events["occurred_at"].astype("int64"))
+    events = events.sort_values(["of", "at", "seq", "new_value"], na_position="first")
+    asked = touch.assign(of=np.where(ticket.notna(), ids.get_indexer(ticket), -1))
     for name, rows in events.groupby("field", sort=True):
-        found = last_known(*[rows[column].to_numpy() for column in ("of", "at", "seq")], *asked)
-        found = np.where(asked[0] >= 0, found, -1)
-        n_changes = rows["old_value"].notna().groupby(rows["of"]).cumsum().to_numpy(dtype=float)
-        values = np.append(rows["new_value"].to_numpy(dtype=object), None)
-        yield str(name), found >= 0, pd.Series(values[found], dtype="str"), pd.Series(np.append(n_changes, np.nan)[found])
+        found = last_known(_dated(rows, "of"), _dated(asked, "of"))
+        n_changes = rows["old_value"].notna().groupby(rows["of"]).cumsum().astype(float)
+        value, n = (
+            column.reset_index(drop=True).reindex(found).set_axis(touch.index) for column in (rows["new_value"], n_changes)
+        )
+        yield str(name), found >= 0, value.astype("str"), n
 
 
 def _closed(state: pd.Series | None, n: int) -> np.ndarray:

@@ -11,6 +11,8 @@ import pandas as pd
 from cxlib import eventlog
 from cxlib.escalation import models, scores
 from cxlib.escalation.features import Moments, moments
+from cxlib.escalation.silence import after_silence, gaps_until_next
+from cxlib.redact import Gazetteer, gazetteer
 from cxlib.schema import DataError
 from cxlib.store import Dataset
 
@@ -23,9 +25,10 @@ UNKNOWN = {"value": np.nan, "low": np.nan, "high": np.nan}
 class Escalation:
     """What came out, and what figures and the review list need.
 
-    `table`: one row per model (boosting, logistic, base rate) and metric with value, low, high (95 %, by customer), n (cases) and n_rows.
-    `metrics`: the boosting's, by metric. `rows`: the held-out moments with chance, escalated, weight. `calibration`, `gain`, `by_stage`, `by_month`:
-    tables for the figures. `why_not` says in one line why nothing could be fitted; then the tables are empty and the values missing.
+    `table`: one row per model (boosting, logistic, base rate) and metric with value, low, high (95 %, by customer), n (cases)
+    and n_rows. `metrics`: the boosting's, by metric. `rows`: the held-out moments with chance, escalated, weight.
+    `calibration`, `gain`, `by_stage`, `by_month`: tables for the figures. `why_not` says in one line why nothing could be
+    fitted; then the tables are empty and the values missing.
     """
 
     table: pd.DataFrame
@@ -40,8 +43,10 @@ class Escalation:
     split_at: pd.Timestamp | None
     base_rate: float
     ece: float
+    overall: Mapping[str, float]  # mean chance beside the observed share of all held-out moments
     why_not: str
     features: tuple[str, ...]
+    people: Gazetteer  # names that no reason may show
     waiting: pd.DataFrame  # the newest moment of each open case
     waiting_features: pd.DataFrame
     usual: Mapping[str, object]
@@ -72,10 +77,11 @@ def fit(dataset: Dataset, split: float = 0.8, seed: int = 0) -> Escalation:
 
     Notes
     -----
-    A row is a touch of a case in search of help, left of the escalation stage, before the case's first touch there, while its ticket is
-    open. It weighs 1 / (rows of its case), in training and scoring. Training sees only rows and escalations before the split: a case
-    still open then counts as not escalated. A held-out case that is open at the end of the data counts as not escalated so far.
-    The chance is that of an escalation within a follow-up as long as these cases had; it is not what stepping in would change.
+    A row is a touch of a case in search of help, left of the escalation stage, before the case's first touch there, while its
+    ticket is open. It weighs 1 / (rows of its case), in training and scoring. Training sees only rows and escalations before
+    the split: a case still open then counts as not escalated. A held-out case that is open at the end of the data counts as
+    not escalated so far. The chance is that of an escalation within a follow-up as long as these cases had; it is not what
+    stepping in would change.
     """
     if not 0.1 <= split <= 0.95:
         raise DataError(f"split={split} is not a share of cases to train on: give a number from 0.1 to 0.95, such as 0.8")
@@ -110,10 +116,12 @@ def fit(dataset: Dataset, split: float = 0.8, seed: int = 0) -> Escalation:
         escalation=log.stages[log.escalation],
         split_at=split_at,
         base_rate=base_rate,
-        ece=float(np.average((calibration["mean_chance"] - calibration["share"]).abs(), weights=calibration["weight"])),
+        ece=scores.expected_calibration_error(calibration),
+        overall=scores.observed(rows),
         why_not="",
+        people=gazetteer(dataset.tables),
         features=fitted["boosting"].features,
-        waiting=waiting.assign(chance=fitted["boosting"].chance(known.features.loc[waiting.index])),
+        waiting=_with_chances(waiting, fitted["boosting"].chance(known.features.loc[waiting.index]), log, train),
         waiting_features=known.features.loc[waiting.index],
         usual=models.typical(features[list(fitted["boosting"].features)], weight),
         model=fitted["boosting"],
@@ -154,7 +162,9 @@ def _waiting(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.DataFrame:
     return rows[still.astype(bool)]
 
 
-def _counts(log: eventlog.EventLog, keys: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, waiting: pd.DataFrame) -> dict[str, int]:
+def _counts(
+    log: eventlog.EventLog, keys: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, waiting: pd.DataFrame
+) -> dict[str, int]:
     """Cases and rows on both sides of the split, and what is still open."""
     cases = {"training": train.drop_duplicates("case"), "held_out": test.drop_duplicates("case")}
     counts = {f"{name}_cases": len(part) for name, part in cases.items()}
@@ -182,6 +192,14 @@ def _newest_quarter(train: pd.DataFrame) -> np.ndarray:
     return train["began"].to_numpy() >= began[len(began) * 3 // 4]
 
 
+def _with_chances(waiting: pd.DataFrame, then: np.ndarray, log: eventlog.EventLog, train: pd.DataFrame) -> pd.DataFrame:
+    """The open cases with the chance at their newest touch, and that at the end of the data, after the silence since."""
+    gap = gaps_until_next(np.asarray(log.at), log.case_of_touch, int(train["split_at"].iloc[0]))
+    silent = np.maximum(0, log.observed_until - waiting["at"].to_numpy())
+    now = after_silence(then, waiting["stage"].to_numpy(), silent, train.assign(gap=gap[train.index]))
+    return waiting.assign(chance_then=then, chance=now)
+
+
 def _table(test: pd.DataFrame, chances: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
     """One row per model and metric."""
     rows = [
@@ -198,7 +216,10 @@ def _scores(rows: pd.DataFrame, seed: int) -> dict[str, dict[str, float]]:
     asked = {"auc": (scores.auc, rows), "pr_auc": (scores.average_precision, rows), "brier": (scores.brier, rows)}
     return {
         metric: scores.with_interval(
-            score(part["label"].to_numpy(), part["chance"].to_numpy()), part["weight"].to_numpy(), part["customer"].to_numpy(), seed
+            score(part["label"].to_numpy(), part["chance"].to_numpy()),
+            part["weight"].to_numpy(),
+            part["customer"].to_numpy(),
+            seed,
         )
         | {"n": part["case"].nunique(), "n_rows": len(part)}
         for metric, (score, part) in (asked | {"auc_first_row": (scores.auc, first)}).items()
@@ -241,9 +262,11 @@ def _nothing(log: eventlog.EventLog, counts: Mapping[str, int], split_at: pd.Tim
         split_at=split_at,
         base_rate=np.nan,
         ece=np.nan,
+        overall={},
         why_not=why_not,
+        people=gazetteer({}),
         features=(),
-        waiting=pd.DataFrame(columns=_ROW),
+        waiting=pd.DataFrame(columns=[*_ROW, "chance_then"]),
         waiting_features=none,
         usual={},
         model=None,

@@ -24,7 +24,9 @@ NO_VALUE = "(none)"
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted estimator and how it reads features: `words` maps a column to the words it knows, `numbers` are taken as they are."""
+    """A fitted estimator and how it reads features: `words` maps a column to the words it knows, `numbers` are taken as
+    they are.
+    """
 
     estimator: ClassifierMixin
     words: Mapping[str, pd.Index]
@@ -45,7 +47,9 @@ class Model:
 def readable(features: pd.DataFrame) -> tuple[dict[str, pd.Index], tuple[str, ...]]:
     """Which columns vary: words, with those that are frequent enough to be known, the most frequent first; and numbers."""
     words = {
-        name: _frequent(features[name]) for name in features if _is_words(features[name]) and features[name].nunique(dropna=False) > 1
+        name: _frequent(features[name])
+        for name in features
+        if _is_words(features[name]) and features[name].nunique(dropna=False) > 1
     }
     return words, tuple(name for name in features if not _is_words(features[name]) and features[name].nunique() > 1)
 
@@ -72,8 +76,8 @@ def coded(features: pd.DataFrame, words: Mapping[str, pd.Index], numbers: tuple[
 def boosting(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int) -> Model:
     """Gradient boosting on histograms, words as categories, missing numbers as they are.
 
-    The number of rounds is the one that predicts the newer training cases (`is_newer`) best when fitted on the older ones; then all
-    are fitted with it. A few thousand cases take some 60 rounds, where 150 would be too sure of themselves.
+    The number of rounds is the one that predicts the newer training cases (`is_newer`) best when fitted on the older ones;
+    then all are fitted with it. A few thousand cases take some 60 rounds, where 150 would be too sure of themselves.
     """
     rounds = _rounds(features, label, weight, is_newer, seed) if is_newer.any() and label[~is_newer].any() else MOST_ROUNDS // 8
     words, numbers = readable(features)
@@ -116,7 +120,9 @@ def _trees(words: Mapping, numbers: tuple[str, ...], seed: int, rounds: int, **s
 def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> Model:
     """Logistic regression; words one-hot, numbers as scaled logs with a flag for missing."""
     words, numbers = readable(features)
-    scaled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(_signed_log), StandardScaler())
+    scaled = make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(_signed_log), StandardScaler()
+    )
     read = ColumnTransformer(
         [
             ("words", OneHotEncoder(handle_unknown="ignore"), slice(0, len(words))),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxlib.escalation import models
 from cxlib.escalation.forecast import Escalation
+from cxlib.redact import redact_many
 from cxlib.schema import DataError
 
 N_REASONS = 3
@@ -36,9 +37,14 @@ PERSONS = {"assigned_to", "opened_by", "caller_id", "closed_by", "actor_id"}  # 
 
 @dataclass(frozen=True)
 class Review:
-    """`table`: one row per case to review, highest chance first: rank, case_id, stage, since (UTC), chance, reasons (plain text, not
-    escaped). Of the `n_waiting` open cases `expected` (`low` to `high`: 95 % if the chances hold) of the `capacity` reviewed are expected to
-    escalate, and `expected_all` of all."""
+    """Whom to review, and what that is expected to catch.
+
+    `table`: one row per case, highest chance first: rank, case_id, stage, since (its newest touch, UTC), chance_then (at that
+    touch), chance (now), reasons (plain text without names, to be escaped where it is shown). `expected` (`low` to `high`: 95
+    % if the chances hold) of them are expected to escalate, and `expected_all` of all `n_waiting` open cases. `reviewed` is
+    the share that `capacity` makes of the open cases (of the held-out ones where none is open); reviewing as large a share of
+    the held-out moments caught `caught` of the escalations (`caught_low` to `caught_high`).
+    """
 
     table: pd.DataFrame
     capacity: int
@@ -47,6 +53,11 @@ class Review:
     low: float
     high: float
     expected_all: float
+    reviewed: float
+    caught: float
+    caught_low: float
+    caught_high: float
+    precision: float
 
 
 def review_list(result: Escalation, capacity: int = 40) -> Review:
@@ -59,40 +70,66 @@ def review_list(result: Escalation, capacity: int = 40) -> Review:
 
     Notes
     -----
-    The chance is as of the case's newest touch. A reason is a group of features that raises the chance when compared with its usual value in
-    training, all else equal (`models.contributions`); it says what the forecast looked at, not what causes the call. The range around
-    `expected` is that of a sum of independent cases with these chances (normal approximation).
+    The chance is that of the case's newest touch, lowered for the silence since (`silence.after_silence`). A reason is a
+    group of features that raises the chance when compared with its usual value in training, all else equal
+    (`models.contributions`); it says what the forecast looked at, not what causes the escalation. The range around `expected`
+    is that of a sum of independent cases with these chances (normal approximation).
     """
     if capacity < 1:
         raise DataError(f"capacity={capacity} leaves nothing to review: give the number of cases, at least 1")
-    ranked = result.waiting.sort_values(["chance", "case_id"], ascending=[False, True]) if result.model else result.waiting
+    ranked = result.waiting.sort_values(["chance", "case_id"], ascending=[False, True])
     top = ranked.head(capacity)
     p = top["chance"].to_numpy(dtype=float)
-    half = 1.96 * float(np.sqrt((p * (1 - p)).sum()))
-    expected = float(p.sum())
+    expected, half = float(p.sum()), 1.96 * float(np.sqrt((p * (1 - p)).sum()))
     table = pd.DataFrame(
         {
             "rank": np.arange(1, len(top) + 1),
-            "case_id": top["case_id"].to_numpy(),
+            "case_id": redact_many(top["case_id"], result.people),
             "stage": top["stage"].to_numpy(),
             "since": pd.to_datetime(top["at"].to_numpy(dtype="int64"), unit="us", utc=True),
+            "chance_then": top["chance_then"].to_numpy(dtype=float),
             "chance": p,
-            "reasons": _reasons(result, top) if len(top) else [],
+            "reasons": _reasons(result, top),
         }
     )
-    low, high = max(0.0, expected - half), min(float(len(top)), expected + half)
-    return Review(table, capacity, len(ranked), expected, low, high, float(ranked["chance"].sum()))
+    return Review(
+        table=table,
+        capacity=capacity,
+        n_waiting=len(ranked),
+        expected=expected,
+        low=max(0.0, expected - half),
+        high=min(float(len(top)), expected + half),
+        expected_all=float(ranked["chance"].sum()),
+        **_caught(result, capacity),
+    )
+
+
+def _caught(result: Escalation, capacity: int) -> dict[str, float]:
+    """What the same share of the held-out moments would have caught."""
+    n = len(result.waiting) or result.counts["held_out_cases"]
+    reviewed = min(1.0, capacity / n) if n else np.nan
+    columns = {"caught": "caught", "caught_low": "low", "caught_high": "high"}
+    if result.gain.empty:
+        return {"reviewed": reviewed, "precision": np.nan} | dict.fromkeys(columns, np.nan)
+    found = {ours: float(np.interp(reviewed, result.gain["reviewed"], result.gain[theirs])) for ours, theirs in columns.items()}
+    return {"reviewed": reviewed, "precision": found["caught"] * result.overall["share"] / reviewed} | found
 
 
 def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:
     """Up to three groups of features that raise each case's chance, in words, the strongest first."""
+    if result.model is None or top.empty:
+        return []
     features = result.waiting_features.loc[top.index]
     parts = models.contributions(result.model, features, result.usual)
-    return [
-        "; ".join(_said(group, features.loc[row], result.usual) for group in part.nlargest(N_REASONS).index if part[group] >= WORTH_SAYING)
-        or "nothing stands out"
-        for row, part in parts.iterrows()
+    said = [
+        [
+            _said(group, features.loc[row], result.usual)
+            for group, part in row_parts.nlargest(N_REASONS).items()
+            if part >= WORTH_SAYING
+        ]
+        for row, row_parts in parts.iterrows()
     ]
+    return redact_many(["; ".join(reasons) or "nothing stands out" for reasons in said], result.people)
 
 
 def _said(group: str, values: pd.Series, usual: Mapping[str, object]) -> str:
