@@ -37,7 +37,7 @@ lab: .venv/ready  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
 notebooks: .venv/ready  ## run the committed notebooks in place, at their default parameters
-	$(BIN)/jupyter nbconvert --to notebook --inplace --execute --ExecutePreprocessor.record_timing=False --KernelManager.transport=ipc notebooks/*.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --inplace --execute --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 dictionary: .venv/ready  ## print data/README.md from the schema
 	$(BIN)/python -c "from cxlib.schema import dictionary; print(dictionary(), end='')" > data/README.md

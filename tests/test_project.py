@@ -99,5 +99,8 @@ def test_a_notebook_is_committed_executed_and_in_order(file):
         ("parameters", "headline", "main-figure"), 1
     )
     assert all(cell.source.count("\n") < 15 for cell in code)
+    drawn = [cell for cell in code if cell.source.startswith("ax = figures.draw_")]
+    assert drawn
+    assert all("image/png" in str(cell.outputs) for cell in drawn), "a figure was drawn but not shown"
     outputs = str([cell.outputs for cell in code])
     assert not re.search(r"/(home|root|tmp|work|Users)/", outputs), "an output holds an absolute path"

@@ -27,8 +27,8 @@ def stage_colours(n: int) -> list[tuple[float, ...]]:
 def axes(ax: Axes | None = None, *, wide: float = 8.0, high: float = 4.0) -> Axes:
     """The axes to draw on, in the project's style; new ones unless given."""
     if ax is None:
-        with sns.axes_style("white"), plt.rc_context({"font.size": 10, "figure.dpi": 110, "savefig.dpi": 110}):
-            _, ax = plt.subplots(figsize=(wide, high), layout="constrained")
+        with sns.axes_style("white"):  # not rc_context: it would undo what a notebook's backend sets on first use
+            _, ax = plt.subplots(figsize=(wide, high), dpi=110, layout="constrained")
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
