@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from cxlib import stats
 from cxlib.schema import DataError
-from cxlib.themes.graph import N_NEIGHBOURS, cut, fuzzy_graph, neighbours, spectral, stability
+from cxlib.themes.graph import N_NEIGHBOURS, fuzzy_graph, neighbours, partition, stability
 from cxlib.themes.layout import mixing, place_themes
 from cxlib.themes.names import name_themes
 from cxlib.themes.texts import first_positions, lexical, plain
@@ -20,11 +21,11 @@ from cxlib.themes.texts import first_positions, lexical, plain
 NO_TEXT = -1
 N_TYPICAL = 3
 _CORE = 20_000  # distinct texts that are clustered; the others join the theme of their neighbours
+_BLOCK = 5_000  # other texts placed at once
 _SAMPLE = 2_500  # distinct texts on which the number of themes is chosen
 _FEWEST = 30  # fewer distinct texts than this are one theme unless a number is given
 _TEXTS_PER_THEME = 40  # the most themes tried: one per this many distinct texts
-_GRID = (4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18, 20, 23, 26, 30, 35, 40, 46, 53, 61, 70, 80)
-_TIED = 0.02  # stabilities that close count as equal: then more themes are better
+_GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of themes tried
 
 
 @dataclass(frozen=True)
@@ -93,33 +94,27 @@ def fit(
     distinct = sorted(first)  # an order of its own, so that the order of the input cannot matter
     _check(k, seed, len(texts), len(distinct))
     with threadpool_limits(1):  # sums over several threads differ in the last digit
-        core = _core(len(distinct), seed)
-        points = lexical([distinct[i] for i in core], seed).place(distinct)
-        curve = _curve(points[core], seed) if k is None else _NO_CURVE
-        k = k or _most_stable(curve)
-        graph = fuzzy_graph(points[core]) if k > 1 else None
-        of_core = cut(spectral(graph, k), k, seed) if graph is not None else np.zeros(len(core), dtype=int)
-        groups = _join(points, core, of_core)
-        numbers = dict(zip(distinct, groups.tolist(), strict=True))
-        labels = np.array([numbers.get(text, NO_TEXT) for text in said], dtype=int)
+        points, groups, graph, curve = _partition(distinct, k, seed)
+        number = dict(zip(distinct, groups.tolist(), strict=True))
+        labels = np.array([number.get(text, NO_TEXT) for text in said], dtype=int)
         order = _by_size(labels, groups)
-        labels = np.where(labels >= 0, order[labels], NO_TEXT)
-        groups, of_core = order[groups], order[of_core]
+        labels, groups = np.where(labels >= 0, order[labels], NO_TEXT), order[groups]
         centres = normalize(np.vstack([points[groups == theme].mean(axis=0) for theme in range(len(order))]))
+        typical = [tuple(first[distinct[i]] for i in nearest) for nearest in _nearest_to(centres, points, groups)]
+        table = name_themes(distinct, groups).join(shares_by(labels, customers)).assign(typical=typical)
         return Themes(
             labels=labels,
-            table=_table(
-                labels, customers, distinct, groups, _typical(points, groups, centres, [first[text] for text in distinct])
-            ),
+            table=table.rename_axis("theme").reset_index()[_COLUMNS],
             stability=curve,
             places=place_themes(centres).rename_axis("theme").reset_index(),
-            mixing=mixing(graph, of_core) if graph is not None else pd.DataFrame(columns=["theme", "other", "share"]),
+            mixing=mixing(graph, groups[_core(len(distinct), seed)]),
             n_texts=int((labels >= 0).sum()),
             n_distinct=len(distinct),
             n_empty=int((labels < 0).sum()),
         )
 
 
+_COLUMNS = ["theme", "name", "n", "share", "low", "high", "keywords", "typical"]
 _NO_CURVE = pd.DataFrame({"k": [], "stability": [], "low": [], "high": [], "n": []}).astype({"k": int, "n": int})
 
 
@@ -136,6 +131,32 @@ def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
         raise DataError(f"seed={seed} is negative: use 0 or more")
 
 
+def _partition(
+    texts: Sequence[str], k: int | None, seed: int
+) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix, pd.DataFrame]:
+    """The place and the group of each text, the graph of the core, and the stability of the numbers of groups tried."""
+    core = _core(len(texts), seed)
+    model, placed = lexical([texts[i] for i in core], seed)
+    curve = _curve(placed, seed) if k is None else _NO_CURVE
+    graph = fuzzy_graph(placed)
+    of_core = partition(graph, k or _most_stable(curve), seed)
+    points, groups = np.empty((len(texts), placed.shape[1])), np.empty(len(texts), dtype=int)
+    points[core], groups[core] = placed, of_core
+    others = np.setdiff1d(np.arange(len(texts)), core)
+    for some in (others[start : start + _BLOCK] for start in range(0, len(others), _BLOCK)):
+        points[some] = model.place([texts[i] for i in some])
+        groups[some] = _vote(points[some], placed, of_core)
+    return points, groups, graph, curve
+
+
+def _vote(points: np.ndarray, placed: np.ndarray, of_placed: np.ndarray) -> np.ndarray:
+    """For each point the group with the most weight among its nearest placed texts."""
+    near, cosine = neighbours(points, min(N_NEIGHBOURS, len(placed)), among=placed)
+    votes = np.zeros((len(points), of_placed.max() + 1))
+    np.add.at(votes, (np.arange(len(points))[:, None], of_placed[near]), np.maximum(cosine, 1e-9))
+    return votes.argmax(axis=1)
+
+
 def _core(n: int, seed: int, at_most: int = _CORE) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(n, at_most, replace=False)) if n > at_most else np.arange(n)
 
@@ -147,21 +168,8 @@ def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
 
 
 def _most_stable(curve: pd.DataFrame) -> int:
-    """The most themes whose stability is within .02 of the best; one where there was nothing to choose."""
-    return int(curve.loc[curve["stability"] >= curve["stability"].max() - _TIED, "k"].max()) if len(curve) else 1
-
-
-def _join(points: np.ndarray, core: np.ndarray, of_core: np.ndarray) -> np.ndarray:
-    """The theme of each text: its own in the core, elsewhere the one with the most weight among its nearest in the core."""
-    groups = np.empty(len(points), dtype=int)
-    groups[core] = of_core
-    others = np.setdiff1d(np.arange(len(points)), core)
-    for some in np.array_split(others, -(-len(others) // 10_000)) if len(others) else ():
-        near, cosine = neighbours(points[some], min(N_NEIGHBOURS, len(core)), among=points[core])
-        votes = np.zeros((len(some), of_core.max() + 1))
-        np.add.at(votes, (np.arange(len(some))[:, None], of_core[near]), np.maximum(cosine, 0) + 1e-9)
-        groups[some] = votes.argmax(axis=1)
-    return groups
+    """The number of themes at which partitions agree best; one where there was nothing to choose."""
+    return int(curve.loc[curve["stability"].idxmax(), "k"]) if len(curve) else 1
 
 
 def _by_size(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -173,24 +181,11 @@ def _by_size(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return new
 
 
-def _typical(points: np.ndarray, groups: np.ndarray, centres: np.ndarray, first: Sequence[int]) -> list[tuple[int, ...]]:
-    """Per theme the positions of the texts nearest to its centre, no two of them the same."""
-    closeness = np.einsum("ij,ij->i", points, centres[groups])
-    order = np.argsort(-closeness.round(6), kind="stable")
-    return [tuple(first[i] for i in order[groups[order] == theme][:N_TYPICAL]) for theme in range(len(centres))]
-
-
-def _table(
-    labels: np.ndarray, customers: Sequence | pd.Series | None, distinct: Sequence[str], groups: np.ndarray, typical: list
-) -> pd.DataFrame:
-    named = name_themes(distinct, groups)
-    shares = shares_by(labels, customers)
-    return (
-        pd.concat([named[["name"]], shares, named[["keywords"]]], axis=1)
-        .assign(typical=typical)
-        .rename_axis("theme")
-        .reset_index()
-    )
+def _nearest_to(centres: np.ndarray, points: np.ndarray, groups: np.ndarray) -> list[np.ndarray]:
+    """Per theme the texts nearest to its centre."""
+    closeness = np.einsum("ij,ij->i", points, centres[groups]).round(9)
+    order = np.argsort(-closeness, kind="stable")
+    return [order[groups[order] == theme][:N_TYPICAL] for theme in range(len(centres))]
 
 
 def shares_by(labels: np.ndarray, customers: Sequence | pd.Series | None = None, n_labels: int | None = None) -> pd.DataFrame:

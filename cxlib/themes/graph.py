@@ -34,7 +34,7 @@ def neighbours(points: np.ndarray, k: int, among: np.ndarray | None = None) -> t
 
 def _nearest(points: np.ndarray, k: int, among: np.ndarray, itself: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for start in range(0, len(points), _BLOCK):
-        cosine = points[start : start + _BLOCK] @ among.T
+        cosine = (points[start : start + _BLOCK] @ among.T).round(9)  # so that equal texts tie on any processor
         if itself:
             rows = np.arange(len(cosine))
             cosine[rows, start + rows] = -2  # less than any cosine
@@ -64,8 +64,10 @@ def fuzzy_graph(points: np.ndarray, k: int = N_NEIGHBOURS) -> sparse.csr_matrix:
     [[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
     """
     n, k = len(points), min(k, len(points) - 1)
+    if n == 1:
+        return sparse.csr_matrix((1, 1))
     index, cosine = neighbours(points, k)
-    weight = _local_weights(np.maximum(1 - cosine.astype(float), 0))
+    weight = _local_weights(np.maximum(1 - cosine, 0))
     one_way = sparse.csr_matrix((weight.ravel(), (np.repeat(np.arange(n), k), index.ravel())), shape=(n, n))
     other_way = one_way.T.tocsr()
     return (one_way + other_way - one_way.multiply(other_way)).tocsr()
@@ -107,15 +109,14 @@ def cut(coordinates: np.ndarray, k: int, seed: int, starts: int = 10) -> np.ndar
     return KMeans(k, n_init=starts, random_state=seed).fit_predict(rows)
 
 
-def partition(points: np.ndarray, k: int, seed: int = 0) -> np.ndarray:
-    """Which of k groups does each text belong to? One integer per row.
+def partition(graph: sparse.csr_matrix, k: int, seed: int = 0) -> np.ndarray:
+    """Which of k groups does each text belong to? One integer per row of the graph.
 
-    >>> partition(np.array([[1.0, 0.0], [0.99, 0.14], [0.0, 1.0], [0.14, 0.99]]), 2).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
+    >>> two_pairs = fuzzy_graph(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), 1)
+    >>> partition(two_pairs, 2).tolist() in ([0, 0, 1, 1], [1, 1, 0, 0])
     True
     """
-    if k == 1 or len(points) == 1:
-        return np.zeros(len(points), dtype=int)
-    return cut(spectral(fuzzy_graph(points), k), k, seed)
+    return cut(spectral(graph, k), k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
 
 
 def stability(points: np.ndarray, grid: Sequence[int], seed: int = 0, runs: int = 5) -> pd.DataFrame:

@@ -15,10 +15,11 @@ _PRIOR = 500.0  # imagined texts that say everything as often as all texts do
 _COMMON = 0.08  # a phrase names a theme only if at least this share of its texts hold it
 _LONGEST = 32  # characters in one half of a name
 _CONTRACTION = re.compile(r".*['’](?:t|s|m|re|ve|ll|d)")
-_OTHER_SMALL = """hi hello dear thanks thank regards best kind please just want know like need does did don didn ve way
+_OTHER_SMALL = """hi hello dear thanks thank regards best kind please just want know like need does did don didn ve way got ago
 im ive id dont didnt doesnt cant wont isnt whats"""
 _SMALL_WORDS = ENGLISH_STOP_WORDS.union(_OTHER_SMALL.split())
-_WORD = r"[^\W\d_][\w'’\-]+"
+_WORD = re.compile(r"[^\W\d_][\w'’\-]*")
+_BREAK = re.compile(r"[.,;:!?()\"\n]+")
 
 
 def log_odds(inside: np.ndarray, outside: np.ndarray, prior: float = _PRIOR) -> np.ndarray:
@@ -71,18 +72,15 @@ def name_themes(texts: Sequence[str], labels: np.ndarray) -> pd.DataFrame:
     Examples
     --------
     >>> name_themes(["reset password", "reset password now", "late refund", "late refund again"], np.array([0, 0, 1, 1]))
-                 name                       keywords
-    0  reset password  reset password, password, reset
-    1     late refund        late refund, late, refund
+                 name        keywords
+    0  reset password  reset password
+    1     late refund     late refund
     """
-    rarest = 1 if len(texts) < 100 else 2
-    counter = CountVectorizer(ngram_range=(1, 3), token_pattern=_WORD, binary=True, min_df=rarest)
+    counter = CountVectorizer(analyzer=phrases, binary=True, min_df=1 if len(texts) < 100 else 2)
     try:
-        counts = counter.fit_transform(texts).tocsc()
-    except ValueError:  # not one word in all texts
+        counts, terms = counter.fit_transform(texts).tocsc(), counter.get_feature_names_out()
+    except ValueError:  # not one word, or none twice
         counts, terms = sparse.csc_matrix((len(texts), 0)), np.array([], dtype=object)
-    else:
-        terms = counter.get_feature_names_out()
     said = _per_theme(counts, labels)
     taken: set[str] = set()
     rows = []
@@ -90,8 +88,18 @@ def name_themes(texts: Sequence[str], labels: np.ndarray) -> pd.DataFrame:
         found = _ranked(terms, inside, said.sum(axis=0) - inside, int((labels == theme).sum()))
         name = _distinct(found, taken) or _distinct([_first(texts, labels, theme)], taken)
         taken.add(name)
-        rows.append((name, ", ".join(found[:N_KEYWORDS])))
+        rows.append((name, ", ".join(_apart(found)[:N_KEYWORDS])))
     return pd.DataFrame(rows, columns=["name", "keywords"])
+
+
+def phrases(text: str) -> list[str]:
+    """Words, and two or three words in a row within one clause.
+
+    >>> phrases("late again. refund")
+    ['late', 'again', 'refund', 'late again']
+    """
+    clauses = [_WORD.findall(clause) for clause in _BREAK.split(text)]
+    return [" ".join(clause[i : i + n]) for n in (1, 2, 3) for clause in clauses for i in range(len(clause) - n + 1)]
 
 
 def _per_theme(counts: sparse.csc_matrix, labels: np.ndarray) -> np.ndarray:
@@ -103,20 +111,19 @@ def _per_theme(counts: sparse.csc_matrix, labels: np.ndarray) -> np.ndarray:
 
 def _ranked(terms: np.ndarray, inside: np.ndarray, outside: np.ndarray, n_texts: int) -> list[str]:
     """Terms that tell the theme apart, the most telling first; longer phrases count more, for they read better."""
-    z = log_odds(inside, outside) if len(terms) else np.empty(0)
-    telling = dict(zip(terms[z > 0], z[z > 0], strict=True))
-    common = (inside >= _COMMON * n_texts) & (z > 0 if outside.any() else inside > 0)
-    length = np.array([term.count(" ") for term in terms])
-    order = np.lexsort((terms, -z * (1 + 0.5 * length)))
-    return [terms[i] for i in order if common[i] and _says_something(terms[i], telling if outside.any() else None)]
+    z = log_odds(inside, outside) if outside.any() else inside
+    told = dict(zip(terms, z, strict=True))
+    own = inside / np.maximum(inside + outside, 1)  # the share of the term's texts that are the theme's
+    score = z * own * (1 + 0.5 * np.array([term.count(" ") for term in terms]))
+    common = (inside >= _COMMON * n_texts) & (z > 0)
+    return [terms[i] for i in np.lexsort((terms, -score)) if common[i] and _says_something(terms[i], told)]
 
 
-def _says_something(term: str, telling: dict[str, float] | None) -> bool:
+def _says_something(term: str, told: dict[str, float]) -> bool:
     words = term.split()
-    edges = {words[0], words[-1]}
-    if any(word in _SMALL_WORDS or _CONTRACTION.fullmatch(word) for word in edges):
-        return False
-    return (telling is None or edges <= telling.keys()) and len(set(words)) == len(words)
+    edges = (words[0], words[-1])
+    small = any(word in _SMALL_WORDS or _CONTRACTION.fullmatch(word) or told.get(word, 0) <= 0 for word in edges)
+    return not small and len(set(words)) == len(words)
 
 
 def _distinct(found: Sequence[str], taken: set[str]) -> str:
@@ -133,6 +140,20 @@ def _distinct(found: Sequence[str], taken: set[str]) -> str:
     while parts and name in taken:
         name, number = f"{' · '.join(parts)} ({number})", number + 1
     return name
+
+
+def _apart(found: Sequence[str]) -> list[str]:
+    """Those terms that are not part of an earlier one, nor hold one.
+
+    >>> _apart(["late refund", "refund", "late refund again", "waiting"])
+    ['late refund', 'waiting']
+    """
+    kept: list[str] = []
+    for term in found:
+        words = set(term.split())
+        if not any(words <= set(other.split()) or words >= set(other.split()) for other in kept):
+            kept.append(term)
+    return kept
 
 
 def _stems(term: str) -> set[str]:
