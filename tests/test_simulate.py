@@ -153,6 +153,7 @@ def test_a_customers_cases_are_alike():
 def test_lost_links_are_missing_from_identities_only():
     links, table = world().truth["identities"], world().tables["identities"]
     assert set(links.loc[links["is_known"], "visitor_id"]) == set(table["visitor_id"])
+    assert (links["visitor_id"].str[1:] != links["user_id"].str[1:]).mean() > 0.99  # the id of a visitor does not tell the user
     assert (~links["is_known"]).mean() == pytest.approx(0.12, abs=0.04)
 
 

@@ -120,9 +120,7 @@ def draw_articles(seed: int) -> pd.DataFrame:
 
 
 def draw_visitors(n_users: int, cases: Cases, touches: Touches, seed: int) -> tuple[np.ndarray, pd.DataFrame, pd.DataFrame]:
-    """Which touches are anonymous (their customer's visitor id is all that is known), `identities`, and its truth with the
-    lost links.
-    """
+    """The visitor's number by touch (0 where the customer is signed in), `identities`, and its truth with the lost links."""
     rng = stream(seed, "visitors")
     anonymous = (rng.random(len(cases.user)) < ANONYMOUS)[touches.case] & (touches.stage <= 2)
     users = np.unique(cases.user[touches.case[anonymous]])
@@ -130,9 +128,18 @@ def draw_visitors(n_users: int, cases: Cases, touches: Touches, seed: int) -> tu
     np.maximum.at(last, cases.user[touches.case[anonymous]], touches.at[anonymous])
     linked = last[users] + rng.integers(60, 5 * 86400, len(users)) * MICRO
     known = (rng.random(len(users)) >= LOST_LINKS) & (linked < UNTIL)
+    number = 1 + rng.permutation(n_users)
     truth = pd.DataFrame(
-        {"visitor_id": ids("V", users + 1, 6), "user_id": ids("U", users + 1, 6), "is_known": pd.Series(known, dtype="boolean")}
+        {
+            "visitor_id": ids("V", number[users], 6),
+            "user_id": ids("U", users + 1, 6),
+            "is_known": pd.Series(known, dtype="boolean"),
+        }
     )
     how = labels(flat_pick(rng, [0.7, 0.3], len(users)), ["login", "e-mail"])
-    table = truth[["visitor_id", "user_id"]].assign(linked_at=times(linked), how=how)[known].reset_index(drop=True)
-    return anonymous, table, truth
+    table = (
+        truth[["visitor_id", "user_id"]]
+        .assign(linked_at=times(linked), how=how)[known]
+        .sort_values("visitor_id", ignore_index=True)
+    )
+    return np.where(anonymous, number[cases.user[touches.case]], 0), table, truth

@@ -80,7 +80,7 @@ def simulate_world(n_users: int, seed: int, done: Callable[[str], object] = lamb
     tickets = open_tickets(cases, touches, signs, action == ACTIONS.index("chat"), solved, seed)
     moved = handover_times(tickets, seed)
     ticket_of = ticket_of_touch(touches, tickets, first_of_case(touches))
-    anonymous, identities, links = draw_visitors(n_users, cases, touches, seed)
+    visitor, identities, links = draw_visitors(n_users, cases, touches, seed)
     users = draw_users(n_users, cases, seed)
     done(ROOMS[2])
     writers = users.iloc[cases.user[tickets.case]].reset_index(drop=True)
@@ -92,7 +92,7 @@ def simulate_world(n_users: int, seed: int, done: Callable[[str], object] = lamb
         "users": users,
         "identities": identities,
         "applications": applications(),
-        "touchpoints": touch_table(order, cases, touches, signs, action, ticket_of, anonymous, solved, seed),
+        "touchpoints": touch_table(order, cases, touches, signs, action, ticket_of, visitor, solved, seed),
         "tickets": ticket_table(tickets, cases, signs, moved, words, seed),
         "ticket_events": event_table(tickets, touches, ticket_of, moved, seed),
         "agents": draw_agents(seed),
@@ -178,7 +178,7 @@ def touch_table(
     signs: Signs,
     action: np.ndarray,
     ticket_of: np.ndarray,
-    anonymous: np.ndarray,
+    visitor: np.ndarray,
     solved: np.ndarray,
     seed: int,
 ) -> pd.DataFrame:
@@ -189,14 +189,14 @@ def touch_table(
     staffed = stage >= chain.AGENT
     wait = np.round(WAIT_S[stage] * np.exp(rng.normal(0, 0.7, n)))
     duration = np.round(DURATION_S[stage] * np.exp(rng.normal(0, 0.6, n)))
-    hidden = anonymous[order]
+    seen_as = visitor[order]
     article, ticket = signs.article[order], ticket_of[order]
     live = staffed & (action[order] != ACTIONS.index("e-mail"))
     return pd.DataFrame(
         {
             "touchpoint_id": ids("P", np.arange(1, n + 1), 8),
-            "user_id": ids("U", cases.user[case] + 1, 6, hidden),
-            "visitor_id": ids("V", cases.user[case] + 1, 6, ~hidden),
+            "user_id": ids("U", cases.user[case] + 1, 6, seen_as > 0),
+            "visitor_id": ids("V", seen_as, 6, seen_as == 0),
             "case_id": ids("C", case + 1),
             "occurred_at": times(touches.at[order]),
             "stage": labels(stage, STAGES),
