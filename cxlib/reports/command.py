@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxlib.reports import html, pages, publish
 from cxlib.reports.parameters import PARAMETERS, ROOT, check, declared, shared_out
-from cxlib.reports.run import choose, run
+from cxlib.reports.run import choose, interruptible, run
 from cxlib.schema import DataError
 
 if TYPE_CHECKING:
@@ -58,16 +58,16 @@ def run_report(args: argparse.Namespace) -> int:
     parameters = {stem: own[stem] | passed[stem] for stem in notebooks}
     dataset = _open(parameters)
     out = Path(args.out)
-    with publish.running(out) as folder:
+    with interruptible(), publish.running(out) as folder:
         try:
             results = run(notebooks, passed, folder, args.jobs)
+            if errors := {result.stem: result.error for result in results if result.error}:
+                return _failed(folder, out, errors)
+            durations = {result.stem: result.seconds for result in results}
+            books = publish.write_report(folder, about := publish.manifest(folder.name, dataset, parameters, durations))
+            index = publish.publish(folder, out, about)
         except KeyboardInterrupt:
-            return _failed(folder, out, {stem: "interrupted" for stem in notebooks})
-        if errors := {result.stem: result.error for result in results if result.error}:
-            return _failed(folder, out, errors)
-        durations = {result.stem: result.seconds for result in results}
-        books = publish.write_report(folder, about := publish.manifest(folder.name, dataset, parameters, durations))
-        index = publish.publish(folder, out, about)
+            return _failed(folder, out, {path.stem: "interrupted" for path in folder.glob("*.ipynb")} or {"run": "interrupted"})
     if sentence := html.plain_text(html.headline(books[pages.leading(books)])):
         print(sentence)
     print(index)
@@ -115,10 +115,8 @@ def _open(parameters: Mapping[str, Mapping[str, Any]]) -> Dataset | None:
 
 def _failed(folder: Path, out: Path, errors: Mapping[str, str]) -> int:
     """Say which notebook failed, where and why, and where its half-run copy is; nothing is published."""
-    kept = {path.stem: path for path in publish.keep_failed(folder, out, list(errors))}
+    kept = publish.keep_failed(folder, out, list(errors))
     for stem, error in errors.items():
-        if stem in kept:
-            print(f"{stem} failed: {error}. Nothing was published; the half-run notebook is {kept[stem]}", file=sys.stderr)
-    if not kept:
-        print("interrupted before a notebook had begun: nothing was published", file=sys.stderr)
+        where = f"; the half-run notebook is {kept[stem]}" if stem in kept else ""
+        print(f"{stem} failed: {error}. Nothing was published{where}", file=sys.stderr)
     return 1

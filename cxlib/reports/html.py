@@ -111,7 +111,8 @@ def plain_text(markup: str) -> str:
     '11 % of cases, n < 5'
     """
     spaced = re.sub(r"<(br|/p|/li|/h\d|/td|/th)>", r"<\1> ", markup)
-    return " ".join(html.unescape(nh3.clean(spaced, tags=set())).split())
+    words = " ".join(html.unescape(nh3.clean(spaced, tags=set())).split())
+    return "".join(letter for letter in words if letter.isprintable())  # it may reach a terminal
 
 
 # --- cells ---

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from cxlib.reports import html
@@ -28,7 +29,7 @@ def page(stem: str, notebooks: Mapping[str, Any], manifest: Mapping[str, Any]) -
         f"""<header>
 <nav class="pages" aria-label="Pages"><a href="index.html">{NAME}</a><ul>{pages}</ul></nav>
 <dl class="facts">{"".join(f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in facts)}
-<div><dt>Made by</dt><dd><a href="{escape(stem)}.ipynb">{escape(stem)}.ipynb</a></dd></div></dl>
+<div><dt>Made by</dt><dd><a href="{quote(stem)}.ipynb">{escape(stem)}.ipynb</a></dd></div></dl>
 </header>
 <div class="columns">
 {_contents(contents)}
@@ -68,7 +69,7 @@ def runs(ledger: Sequence[Mapping[str, Any]], folder: str) -> str:
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Run (UTC)", "Data", "Fingerprint", "Notebooks"))
     return _document(
         f"{NAME} – all runs",
-        f'<main id="main"><h1>All runs</h1><div class="scroll" role="region" aria-label="Runs" tabindex="0">'
+        f'<main id="main"><h1>All runs</h1><div class="scroll" role="group" aria-label="Runs" tabindex="0">'
         f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div></main>",
     )
 
@@ -158,7 +159,7 @@ def _rows(data: Mapping[str, Any] | None, notebooks: Mapping[str, Any]) -> str:
         return ""
     rows = data["rows"]
     aside = f"{rows['broken']:,} broken and {rows['left_out']:,} left out" if rows["broken"] + rows["left_out"] else "none"
-    zero = [f' → <a href="{escape(stem)}.html">{escape(_number(stem))}</a>' for stem in notebooks if _number(stem) == "0"]
+    zero = [f' → <a href="{quote(stem)}.html">{escape(_number(stem))}</a>' for stem in notebooks if _number(stem) == "0"]
     said = f"{rows['kept']:,} of {rows['rows_in']:,} rows used; set aside: {aside}."
     return f'<p class="rows"><strong>Data</strong> {said}{"".join(zero)}</p>'
 
@@ -184,7 +185,7 @@ def _card(stem: str, notebook: Any) -> str:
 def _link(stem: str, notebook: Any, current: bool = False) -> str:
     number = f"<span>{escape(_number(stem))}</span> " if _number(stem) else ""
     here = ' aria-current="page"' if current else ""
-    return f'<a href="{escape(stem)}.html"{here}>{number}{escape(html.title(notebook))}</a>'
+    return f'<a href="{quote(stem)}.html"{here}>{number}{escape(html.title(notebook))}</a>'
 
 
 def _number(stem: str) -> str:

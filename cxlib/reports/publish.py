@@ -152,14 +152,13 @@ def publish(folder: Path, out: Path, about: Mapping[str, Any]) -> Path:
     return out / "latest" / "index.html"
 
 
-def keep_failed(folder: Path, out: Path, stems: list[str]) -> list[Path]:
-    """Keep half-run notebooks for a look: `out/failed/RUN_ID/STEM.ipynb`."""
-    kept = out / "failed" / folder.name
-    kept.mkdir(parents=True, exist_ok=True)
-    for stem in stems:
-        if (folder / f"{stem}.ipynb").is_file():
-            os.replace(folder / f"{stem}.ipynb", kept / f"{stem}.ipynb")
-    return sorted(kept.iterdir())
+def keep_failed(folder: Path, out: Path, stems: list[str]) -> dict[str, Path]:
+    """Keep half-run notebooks for a look, as far as they had begun: `out/failed/RUN_ID/STEM.ipynb`, by stem."""
+    kept = {stem: out / "failed" / folder.name / f"{stem}.ipynb" for stem in stems if (folder / f"{stem}.ipynb").is_file()}
+    for stem, path in kept.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(folder / f"{stem}.ipynb", path)
+    return kept
 
 
 def _append(ledger: Path, line: str) -> list[dict[str, Any]]:

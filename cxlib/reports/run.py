@@ -53,7 +53,7 @@ def _find(name: str, ours: list[Path]) -> Path:
     if name.endswith(".ipynb") and Path(name).is_file():
         return Path(name)
     for path in ours:
-        if name in (path.name, path.stem) or (name.isdigit() and re.match(rf"0*{int(name)}(?!\d)", path.stem)):
+        if name in (path.name, path.stem) or (name.isdecimal() and re.match(rf"0*{int(name)}(?!\d)", path.stem)):
             return path
     raise DataError(f"no notebook {name!r}: choose from {', '.join(path.stem for path in ours) or 'none'}, or give a path")
 
@@ -62,11 +62,11 @@ def run(notebooks: Mapping[str, Path], passed: Mapping[str, Mapping[str, Any]], 
     """Run notebooks with their parameters; each leaves `folder/STEM.ipynb`, also where it fails.
 
     A progress bar per notebook on a terminal, else a line when it is done. After the first failure no further notebook starts.
-    Raises KeyboardInterrupt, after all kernels have ended, if the run is interrupted (SIGINT, SIGTERM or SIGHUP).
+    Raises KeyboardInterrupt, after all kernels have ended, if the run is interrupted (see `interruptible`).
     """
     done: list[Result] = []
     _papermill()  # before the threads, which would import it twice at once
-    with _environment() as runtime, _interruptible(), ThreadPoolExecutor(jobs) as pool:
+    with _environment() as runtime, ThreadPoolExecutor(jobs) as pool:
         tasks = [
             pool.submit(_run_one, path, passed.get(stem, {}), folder / f"{stem}.ipynb", place)
             for place, (stem, path) in enumerate(notebooks.items())
@@ -106,6 +106,8 @@ def _run_one(source: Path, parameters: Mapping[str, Any], target: Path, place: i
             kernel_name="python3",
             progress_bar=bar if sys.stderr.isatty() else False,
             coalesce_streams=True,
+            start_timeout=180,  # seconds; a busy machine is no failure
+            iopub_timeout=60,
             extra_arguments=["--IPKernelApp.log_level=50"],  # what goes wrong is in the notebook; no noise when a kernel ends
             config=Config({"KernelManager": _connection(place)}),
         )
@@ -188,8 +190,8 @@ def _environment() -> Iterator[Path]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a run as Ctrl-C does."""
+def interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

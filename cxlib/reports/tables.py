@@ -22,7 +22,7 @@ def readable(markup: str) -> str:
 
     >>> head = "<thead><tr><th></th><th>n</th></tr></thead>"
     >>> print(readable(f"<table>{head}<tbody><tr><th>0</th><td>12</td></tr></tbody></table>"))
-    <div class="scroll" role="region" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col" class="number">n</th>\
+    <div class="scroll" role="group" aria-label="Table" tabindex="0"><table><thead><tr><th scope="col" class="number">n</th>\
 </tr></thead><tbody><tr><td class="number">12</td></tr></tbody></table></div>
     """
     return _TABLE.sub(lambda table: _rebuilt(table[1]), markup)
@@ -54,7 +54,7 @@ def _rebuilt(inner: str) -> str:
         if lines
     )
     table = f"<table>{caption[0] if caption else ''}{made}</table>"
-    return f'<div class="scroll" role="region" aria-label="Table" tabindex="0">{table}</div>'
+    return f'<div class="scroll" role="group" aria-label="Table" tabindex="0">{table}</div>'
 
 
 def _is_only_numbered(heads: Sequence[Sequence[Cell]], rows: Sequence[Sequence[Cell]]) -> bool:
