@@ -174,8 +174,9 @@ def _why_and_what_to_do(reason: str, kind: str) -> tuple[str, str]:
 def completeness(dataset: Dataset) -> Completeness:
     """Are there weeks or columns with less in them than there should be?
 
-    A week is thin if it lies wholly within the observed period and has less than half of the table's median week, in tables
-    with a median of at least 20 rows. Weeks begin on Monday in the data set's time zone.
+    A week is thin if it lies wholly within the observed period, not after the table's last row, and has less than half of the
+    table's median week (of those with any row), in tables with a median of at least 20 rows. Weeks begin on Monday in the data
+    set's time zone.
     """
     weeks = [_weeks(dataset, table) for table in _with_times(dataset)]
     columns = [
@@ -219,8 +220,8 @@ def _weeks(dataset: Dataset, table: str) -> pd.DataFrame:
     every = pd.date_range(min(monday, found["week"].min()), end, freq="7D")
     counted = found.set_index("week")["rows"].reindex(every, fill_value=0)
     whole = (every >= first) & (every + pd.Timedelta(days=7) <= last + pd.Timedelta(minutes=1))
-    usual = (float(counted[whole].median()) if whole.any() else 0.0) or float("nan")
-    thin = whole & (counted < usual / 2).to_numpy() & (usual >= 20)
+    usual = float(counted[whole & (counted > 0).to_numpy()].median())
+    thin = whole & (counted < usual / 2).to_numpy() & (usual >= 20) & (every <= found["week"].max())
     return pd.DataFrame(
         {
             "table": table,
@@ -302,8 +303,10 @@ def order(log: EventLog) -> Order:
     """Where times are equal, what decided the order of touches? By id alone means: nothing in the data did.
 
     >>> from cxlib.eventlog import from_paths
-    >>> order(from_paths(step="0s", a="help phone")).table.loc[1, ["rule", "decided", "n"]].to_list()
-    ['stage', 1, 1]
+    >>> print(order(from_paths(step="0s", a="help phone")).table.set_index("rule").loc["stage", ["decided", "n"]].astype(int))
+    decided    1
+    n          1
+    Name: stage, dtype: int64
     """
     n = log.n_touches - log.n_cases
     decided = [(rule, int(count), count / n if n else float("nan"), n) for rule, count in log.ties.items()]

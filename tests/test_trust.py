@@ -133,6 +133,14 @@ def test_a_week_with_less_than_half_of_the_median_is_thin(weekly):
     assert weeks["is_thin"].tolist() == [False, False, True, False]
 
 
+def test_a_week_without_any_row_is_thin_unless_the_table_has_stopped(tmp_path):
+    days = ["2026-01-06"] * 30 + ["2026-01-20"] * 30
+    rows = [touch(i, f"{day}T12:00:{i % 60:02d}Z", user_id="u1") for i, day in enumerate(days)]
+    weeks = trust.completeness(made(tmp_path, {"touchpoints": rows}, observed_from="2026-01-04T23:00:00Z")).weeks
+    assert weeks["rows"].tolist() == [30, 0, 30, 0, 0]
+    assert weeks["is_thin"].tolist() == [False, True, False, False, False]
+
+
 def test_empty_values_are_counted_by_column(weekly):
     table = trust.completeness(weekly).table.set_index("column")
     assert table.loc["sentiment", ["empty", "n"]].tolist() == [75, 100]
