@@ -26,10 +26,10 @@ def plural(n: float, one: str, many: str | None = None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share (0 to 1) in per cent, three significant digits, at most one after the point.
+    """A share (0 to 1) in per cent: one digit after the point, below 1 % two significant digits.
 
-    >>> percent(0.0843), percent(0.6249), percent(0.0005), percent(float("nan"))
-    ('8.4 %', '62.5 %', '0.05 %', 'unknown')
+    >>> percent(0.0843), percent(0.6249), percent(0.00459), percent(float("nan"))
+    ('8.4 %', '62.5 %', '0.46 %', 'unknown')
     """
     if math.isnan(share):
         return "unknown"
@@ -75,7 +75,7 @@ def hours(h: float) -> str:
 
 
 def _short(x: float) -> str:
-    if 0 < abs(x) < 0.1:
+    if 0 < abs(x) < 0.995:
         return f"{x:.2g}"
     return f"{x:.0f}" if abs(x) >= 99.95 or x == 0 else f"{x:.1f}"
 
