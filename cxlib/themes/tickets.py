@@ -15,6 +15,7 @@ from cxlib.themes.clusters import NO_TEXT, Themes, fit, shares_by
 from cxlib.themes.texts import plain
 
 FALSE_DISCOVERY_RATE = 0.05
+_FEWEST_A_MONTH = 30  # tickets, for its shares to be told
 _TEXT = ("short_description", "description")
 
 
@@ -27,7 +28,8 @@ class TicketThemes:
         pd.DataFrame
     )  # one row per ticket: ticket_id, theme (-1 = neither text nor category), case (position in the log, -1 = none)
     typical: pd.DataFrame  # theme, name, ticket_id, text (redacted): three per theme; empty where there is no text
-    months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; empty where tickets have no date
+    months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of months with 30 tickets or more
+    changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
     calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
     themes: Themes | None  # how the texts were grouped; None for categories
     source: str  # "text", "category", or "none": no tickets, or none with either
@@ -81,13 +83,15 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
     texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
     found = fit(texts.tolist(), k, seed, customers=customers) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
+    months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings.timezone)
     case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
     ended, n_open = _ended(log, labels, case)
     return TicketThemes(
         table=base.drop(columns="typical").merge(_calls_by_theme(ended, len(base)), on="theme"),
         tickets=pd.DataFrame({"ticket_id": tickets["ticket_id"], "theme": labels, "case": case}),
         typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=["theme", "name", "ticket_id", "text"]),
-        months=_by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings.timezone),
+        months=months,
+        changes=_changes(months, base["name"]),
         calls=_share_of_calls(ended),
         themes=found,
         source="text" if found else "category" if len(base) else "none",
@@ -201,9 +205,29 @@ def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, ti
     local = pd.to_datetime(opened_at[dated], utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
     month, n_themes = local.dt.to_period("M").dt.start_time.to_numpy(), labels.max(initial=NO_TEXT) + 1
     parts = [pd.DataFrame(columns=["theme", "month", "n", "n_all", "share", "low", "high"])]
-    for start in np.unique(month):
+    starts, sizes = np.unique(month, return_counts=True)
+    for start in starts[sizes >= _FEWEST_A_MONTH]:
         here = np.flatnonzero(dated)[month == start]
         shares = shares_by(labels[here], customers.iloc[here], n_themes)
         parts.append(shares.assign(theme=range(n_themes), month=start, n_all=len(here)))
     months = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
     return months.sort_values(["theme", "month"], ignore_index=True)
+
+
+def _changes(months: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
+    """How did each theme's share of the tickets change from the first month to the last?
+
+    One row per theme: theme, name, first, first_low, first_high, last, last_low, last_high, change (of the share), is_clear
+    (the two intervals do not meet: a rough look that knows no season). Empty with fewer than two months.
+    """
+    by_month = {month: part.set_index("theme")[["share", "low", "high"]] for month, part in months.groupby("month")}
+    if len(by_month) < 2:
+        return pd.DataFrame(columns=["theme", "name", "change", "is_clear"])
+    first, last = by_month[min(by_month)], by_month[max(by_month)]
+    table = pd.DataFrame({"name": names.reindex(first.index)})
+    for when, part in (("first", first), ("last", last)):
+        table = table.join(part.rename(columns={"share": when, "low": f"{when}_low", "high": f"{when}_high"}))
+    table["change"] = table["last"] - table["first"]
+    table["is_clear"] = (table["last_low"] > table["first_high"]) | (table["last_high"] < table["first_low"])
+    order = table["change"].abs().sort_values(ascending=False, kind="stable").index
+    return table.loc[order].reset_index()

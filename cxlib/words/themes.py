@@ -1,0 +1,160 @@
+"""What customers ask about, in sentences."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from cxlib.redact import escape
+from cxlib.themes import TicketThemes
+from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
+
+_MIXED = 0.02  # share of ties above which two themes are said to run into each other
+_NONE = "There is no ticket with a text or a category"
+
+
+def say_tickets(asks: TicketThemes) -> str:
+    """Which tickets were read, by what they were sorted, and how many were not."""
+    if asks.source == "none":
+        return (
+            f"{_NONE}: {plural(asks.n_tickets, 'ticket')} in all, so this page has nothing to sort."
+            if asks.n_tickets
+            else _no()
+        )
+    by = "their text" if asks.source == "text" else "their category, because **no ticket has a text**"
+    said = f"{plural(asks.n_tickets, 'ticket')}, sorted by {by}."
+    if asks.themes is not None and asks.themes.n_distinct < asks.themes.n_texts:
+        said += f" {count(asks.themes.n_distinct)} of the texts are different from each other."
+    if asks.n_unsorted:
+        lack = "text" if asks.source == "text" else "category"
+        said += f" {plural(asks.n_unsorted, 'ticket')} without {lack} are in no theme and no share."
+    if asks.n_no_case:
+        said += f" {plural(asks.n_no_case, 'ticket')} belong to no case of the journey and count for size only."
+    return said
+
+
+def say_themes(asks: TicketThemes) -> str:
+    """How many themes, which is the largest, and which ends in calls more or less often than the others."""
+    if asks.source == "none":
+        return _no()
+    table, what = asks.table, "theme" if asks.source == "text" else "category"
+    first = table.iloc[0]
+    head = f"**Tickets are about {plural(len(table), what, 'categories' if what == 'category' else None)}**"
+    if asks.source == "category":
+        head = f"No ticket has a text, so their {plural(len(table), 'category', 'categories')} stand in for themes"
+    return (
+        f"{head}; the largest is {_name(first)} with {share_with_interval(first)} of "
+        f"{plural(asks.n_tickets - asks.n_unsorted, 'ticket')}. {_calls(asks, what)}"
+    )
+
+
+def say_theme_calls(asks: TicketThemes) -> str:
+    """How often cases of tickets end in a call, and how many themes differ from the others."""
+    if asks.source == "none":
+        return _no()
+    if not asks.calls["n_cases"]:
+        return "No ticket belongs to a case that is over, so nothing can be said about calls."
+    cases, all_ = plural(asks.calls["n_cases"], "case"), _of_calls(pd.Series(asks.calls))
+    said = f"Of {cases} with such a ticket that are over, {all_} reached {escape(asks.escalation)}."
+    tested, found = int(asks.table["p_value"].notna().sum()), asks.table["differs"]
+    said += (
+        f" {count((found > 0).sum())} of {count(tested)} {_ends(asks, 'end')} more often than the others together and "
+        f"{count((found < 0).sum())} less often (false discovery rate 5 %)."
+        if tested
+        else " There are too few cases to compare themes."
+    )
+    return said + (f" {plural(asks.n_open, 'open case')} are not counted." if asks.n_open else "")
+
+
+def _calls(asks: TicketThemes, what: str) -> str:
+    more = asks.table[asks.table["differs"] > 0].sort_values("call_share", ascending=False)
+    if not asks.calls["n_cases"]:
+        return "None of them belongs to a case that is over, so nothing can be said about calls."
+    all_ = f"{percent(asks.calls['call_share'])} of all {plural(asks.calls['n_cases'], 'case')} with a ticket"
+    if len(more):
+        top = more.iloc[0]
+        return f"{_name(top)} {_ends(asks)} most often: {_of_calls(top)} of {plural(top['n_cases'], 'case')}, against {all_}."
+    if (asks.table["differs"] < 0).any():
+        least = asks.table[asks.table["differs"] < 0].sort_values("call_share").iloc[0]
+        less = f"{_name(least)} does less often: {_of_calls(least)}, against {all_}"
+        return f"None clearly {_ends(asks)} more often than the others; {less}."
+    return f"No {what} differs clearly from the others in the share of its cases that {_ends(asks, 'end')} ({all_})."
+
+
+def say_theme_map(asks: TicketThemes) -> str:
+    """Which themes run into each other."""
+    if asks.themes is None:
+        return _no() if asks.source == "none" else "Categories come without texts, so there is no map of which are alike."
+    names, mixed = asks.table.set_index("theme"), asks.themes.mixing
+    close = mixed[mixed["share"] >= _MIXED].head(3)
+    if close.empty:
+        return "The themes stand apart: no two share more than 2 % of their ties to similar tickets."
+    pairs = [
+        f"{_name(names.loc[row.theme])} and {_name(names.loc[row.other])} ({percent(row.share)})" for row in close.itertuples()
+    ]
+    return f"Hardest to tell apart, by the share of ties to similar tickets that run between them: {'; '.join(pairs)}."
+
+
+def say_theme_months(asks: TicketThemes) -> str:
+    """Which themes have a clearly larger or smaller share of the tickets in the last month than in the first."""
+    if asks.changes.empty:
+        return _no() if asks.source == "none" else "Tickets carry too few dates to compare months (30 tickets or more in each)."
+    first, last = asks.months["month"].min(), asks.months["month"].max()
+    period = f"between {first:%B %Y} and {last:%B %Y}"
+    clear = asks.changes[asks.changes["is_clear"]]
+    if clear.empty:
+        return f"No theme's share of the tickets changed clearly {period}."
+    said = [
+        f"“{escape(row.name)}” {'grew' if row.change > 0 else 'shrank'} from {percent(row.first)} "
+        f"({between(row.first_low, row.first_high)}) to {percent(row.last)} ({between(row.last_low, row.last_high)})"
+        for row in clear.head(3).itertuples()
+    ]
+    more = f"; {count(len(clear) - 3)} more changed" if len(clear) > 3 else ""
+    return f"Clear changes of the share of tickets {period}, where the 95 % intervals do not meet: {'; '.join(said)}{more}."
+
+
+def say_stability(asks: TicketThemes) -> str:
+    """How far the themes depend on which tickets were seen."""
+    found = asks.themes
+    if found is None:
+        return _no() if asks.source == "none" else "Categories are the export's own, so their stability is no question."
+    themes, tried = plural(len(found.table), "theme"), found.stability["k"]
+    if tried.empty:
+        return f"{themes}: the number was given, or there are too few texts to choose one by stability."
+    best = found.stability.set_index("k").loc[len(found.table)]
+    agree = f"{decimal(best['stability'])} ({decimal(best['low'])} to {decimal(best['high'])} over {count(best['n'])} pairs"
+    return (
+        f"{themes} hold best, of the numbers tried from {count(tried.min())} to {count(tried.max())}: two partitions that saw "
+        f"different 80 % of the tickets agree by {agree}; adjusted Rand index: 1 = the same groups, 0 = chance)."
+    )
+
+
+def say_typical(asks: TicketThemes, longest: int = 400) -> str:
+    """The most typical tickets of each theme as Markdown, redacted and escaped."""
+    if asks.typical.empty:
+        return _no() if asks.source == "none" else "There are no texts to show."
+    blocks = []
+    for name, tickets in asks.typical.groupby("name", sort=False):
+        lines = [f"- {escape(row.ticket_id)}: “{_cut(row.text, longest)}”" for row in tickets.itertuples()]
+        blocks.append("\n".join([f"**{escape(name)}**", "", *lines]))
+    return "\n\n".join(blocks)
+
+
+def _cut(text: str, longest: int) -> str:
+    text = " ".join(text.split())
+    return escape(text if len(text) <= longest else text[: longest - 1].rstrip() + "…")
+
+
+def _name(row: pd.Series) -> str:
+    return f"“{escape(row['name'])}”"
+
+
+def _ends(asks: TicketThemes, verb: str = "ends") -> str:
+    return f"{verb} in a call" if asks.escalation == "phone" else f"{verb} at {escape(asks.escalation)}"
+
+
+def _of_calls(row: pd.Series) -> str:
+    return f"{percent(row['call_share'])} (95 %: {between(row['call_low'], row['call_high'])})"
+
+
+def _no() -> str:
+    return f"{_NONE} in this data set, so nothing can be said about what customers ask."
