@@ -25,7 +25,7 @@ _FINDERS = (  # kind, finder, and how many digits a text must have for a look to
 )  # fmt: skip
 
 
-def redact(text: str, gazetteer: Gazetteer = NOBODY) -> str:
+def redact(text: str, gazetteer: Gazetteer | None = None) -> str:
     """What does the text say, without the personal data in it?
 
     Each span is replaced by `[e-mail]`, `[phone]`, `[card]`, `[IP]`, `[IBAN]` or `[name]`; all else stays as it is, and
@@ -43,7 +43,7 @@ def redact(text: str, gazetteer: Gazetteer = NOBODY) -> str:
     return "".join(pieces) + text[done:]
 
 
-def redact_many(texts: Iterable[object], gazetteer: Gazetteer = NOBODY) -> list[str]:
+def redact_many(texts: Iterable[object], gazetteer: Gazetteer | None = None) -> list[str]:
     """The same for many texts; missing ones become empty.
 
     >>> redact_many(["at 10.1.2.3", None])
@@ -52,7 +52,7 @@ def redact_many(texts: Iterable[object], gazetteer: Gazetteer = NOBODY) -> list[
     return [redact(text, gazetteer) if isinstance(text, str) else "" for text in texts]
 
 
-def spans(text: str, gazetteer: Gazetteer = NOBODY) -> list[tuple[int, int, str]]:
+def spans(text: str, gazetteer: Gazetteer | None = None) -> list[tuple[int, int, str]]:
     """Where is personal data? As (start, end, kind), in order and without overlap.
 
     >>> spans("mail jane@example.com now")
@@ -65,7 +65,7 @@ def spans(text: str, gazetteer: Gazetteer = NOBODY) -> list[tuple[int, int, str]
         fresh = []
         digits = sum(map(left.count, "0123456789"))
         for kind, finder, needed in _FINDERS:
-            for start, end in finder(left, gazetteer) if digits >= needed else ():
+            for start, end in finder(left, gazetteer or NOBODY) if digits >= needed else ():
                 if GONE not in left[start:end]:
                     fresh.append((start, end, kind))
                     left = f"{left[:start]}{GONE * (end - start)}{left[end:]}"
