@@ -27,7 +27,8 @@ def wilson(k: float, n: float, quantile: float | None = None) -> tuple[float, fl
     z = distributions.norm.ppf((1 + LEVEL) / 2) if quantile is None else quantile
     p = k / n
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return float(max(0.0, (middle - half) / (1 + z**2 / n))), float(min(1.0, (middle + half) / (1 + z**2 / n)))
+    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
+    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))  # exact at the edges, where rounding would show
 
 
 def ratio_sums(y: np.ndarray, n: np.ndarray) -> np.ndarray:

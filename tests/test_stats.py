@@ -16,6 +16,11 @@ def test_wilson_agrees_with_scipy(k, n):
     assert stats.wilson(k, n) == pytest.approx((expected.low, expected.high))
 
 
+def test_the_bounds_of_none_and_of_all_are_exact():
+    assert stats.ratio_interval(np.zeros(30), np.ones(30))[:2] == (0, 0)
+    assert stats.ratio_interval(np.ones(30), np.ones(30))[::2] == (1, 1)
+
+
 def test_with_one_case_a_customer_the_interval_is_nearly_wilsons():
     y = np.array([1] * 300 + [0] * 1700)
     share, low, high = stats.ratio_interval(y, np.ones(2000))
