@@ -168,7 +168,7 @@ def _time(log: EventLog) -> pd.DataFrame:
             "time.elapsed_h": (at - at.groupby(case).transform("first")) / HOUR,
             "time.gap_h": gap,
             "time.pace_h": np.expm1((paces.groupby(case).cumsum() / case_count(paces, case)).round(9)) / 60,
-            "hour.value": local.strftime("%H").astype("str"),
+            "hour.value": local.hour.astype(float),
             "weekday.value": local.day_name().astype("str"),
         }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +38,14 @@ class Model:
 
     def chance(self, features: pd.DataFrame) -> np.ndarray:
         """The chance of an escalation, 0 to 1, one per row."""
-        if not len(features):
-            return np.empty(0)
+        return self.chance_of_coded(self.coded(features))
+
+    def coded(self, features: pd.DataFrame) -> np.ndarray:
+        return coded(features, self.words, self.numbers)
+
+    def chance_of_coded(self, values: np.ndarray) -> np.ndarray:
         with threadpool_limits(1):
-            return self.estimator.predict_proba(coded(features, self.words, self.numbers))[:, 1]
+            return self.estimator.predict_proba(values)[:, 1] if len(values) else np.empty(0)
 
 
 def readable(features: pd.DataFrame) -> tuple[dict[str, pd.Index], tuple[str, ...]]:
@@ -123,12 +127,11 @@ def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> M
     scaled = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(_signed_log), StandardScaler()
     )
-    read = ColumnTransformer(
-        [
-            ("words", OneHotEncoder(handle_unknown="ignore"), slice(0, len(words))),
-            ("numbers", scaled, slice(len(words), len(words) + len(numbers))),
-        ]
-    )
+    parts = [
+        ("words", OneHotEncoder(handle_unknown="ignore"), list(range(len(words)))),
+        ("numbers", scaled, list(range(len(words), len(words) + len(numbers)))),
+    ]
+    read = ColumnTransformer([part for part in parts if part[2]])
     regression = make_pipeline(read, LogisticRegression(C=0.3, max_iter=1000))
     with threadpool_limits(1):
         regression.fit(coded(features, words, numbers), label, logisticregression__sample_weight=weight)
@@ -152,23 +155,37 @@ def _usual(values: pd.Series, weight: np.ndarray) -> object:
     return float(total.index[np.searchsorted(total, total.iloc[-1] / 2)]) if len(total) else np.nan
 
 
-def contributions(model: Model, features: pd.DataFrame, usual: Mapping[str, object]) -> pd.DataFrame:
+def group_of(feature: str) -> str:
+    return feature.partition(".")[0]
+
+
+def contributions(
+    model: Model, features: pd.DataFrame, background: pd.DataFrame, part_of: Callable[[str], str] = group_of
+) -> pd.DataFrame:
     """What does each group of features add to a row's chance, in logits?
 
-    The change of the log odds when the group takes its usual value and all else stays: exact for any model, but the parts of
-    a row do not sum to its log odds, since groups share what they say.
+    The log odds, less their mean when the group is taken from each row of `background` and all else stays. It is exact for any
+    model that gives chances; but the parts of a row do not sum to its log odds, since groups share what they say.
 
     Returns
     -------
     DataFrame
-        One row per row of `features`, one column per group (the name before the dot).
+        One row per row of `features`, one column per group: what `part_of` makes of a feature's name, by default the part
+        before the dot.
     """
-    here = log_odds(model.chance(features))
-    groups: dict[str, list[str]] = {}
-    for name in model.features:
-        groups.setdefault(name.split(".")[0], []).append(name)
-    changed = {group: features.assign(**{name: usual[name] for name in names}) for group, names in groups.items()}
-    return pd.DataFrame({group: here - log_odds(model.chance(rows)) for group, rows in changed.items()}, index=features.index)
+    values, others = model.coded(features), model.coded(background)
+    here = log_odds(model.chance_of_coded(values))
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(model.features):
+        groups.setdefault(part_of(name), []).append(place)
+    return pd.DataFrame({g: here - _elsewhere(model, values, others, places) for g, places in groups.items()}, features.index)
+
+
+def _elsewhere(model: Model, values: np.ndarray, others: np.ndarray, places: list[int]) -> np.ndarray:
+    """The mean log odds of each row, over the values that the columns at `places` take in `others`."""
+    swapped = np.repeat(values, len(others), axis=0)
+    swapped[:, places] = np.tile(others[:, places], (len(values), 1))
+    return log_odds(model.chance_of_coded(swapped)).reshape(len(values), len(others)).mean(axis=1)
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:

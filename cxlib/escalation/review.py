@@ -14,6 +14,7 @@ from cxlib.redact import redact_many
 from cxlib.schema import DataError
 
 N_REASONS = 3
+MOST_REASONED = 200  # cases; each costs some thousand forecasts
 WORTH_SAYING = 0.2  # logits: 22 % more odds
 LABELS = {
     "stage.furthest": "furthest stage",
@@ -71,7 +72,7 @@ def review_list(result: Escalation, capacity: int = 40) -> Review:
     Notes
     -----
     The chance is that of the case's newest touch, lowered for the silence since (`silence.after_silence`). A reason is a
-    group of features that raises the chance when compared with its usual value in training, all else equal
+    group of features that raises the chance when compared with what it is elsewhere in training, all else equal
     (`models.contributions`); it says what the forecast looked at, not what causes the escalation. The range around `expected`
     is that of a sum of independent cases with these chances (normal approximation).
     """
@@ -119,30 +120,29 @@ def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:
     """Up to three groups of features that raise each case's chance, in words, the strongest first."""
     if result.model is None or top.empty:
         return []
-    features = result.waiting_features.loc[top.index]
-    parts = models.contributions(result.model, features, result.usual)
-    said = [
-        [
-            _said(group, features.loc[row], result.usual)
-            for group, part in row_parts.nlargest(N_REASONS).items()
-            if part >= WORTH_SAYING
-        ]
-        for row, row_parts in parts.iterrows()
-    ]
-    return redact_many(["; ".join(reasons) or "nothing stands out" for reasons in said], result.people)
+    features = result.waiting_features.loc[top.index[:MOST_REASONED]]
+    by_group = models.contributions(result.model, features, result.background)
+    by_feature = models.contributions(result.model, features, result.background, part_of=str)
+    said = [_case(features.loc[row], by_group.loc[row], by_feature.loc[row], result.usual) for row in features.index]
+    return redact_many(said + ["not looked for"] * (len(top) - len(said)), result.people)
 
 
-def _said(group: str, values: pd.Series, usual: Mapping[str, object]) -> str:
-    """One reason: what the case shows, and what is usual; the group's first feature that differs speaks for it.
+def _case(values: pd.Series, by_group: pd.Series, by_feature: pd.Series, usual: Mapping[str, object]) -> str:
+    """The reasons of one case; in each group the feature that raises the chance most speaks."""
+    groups = [group for group, part in by_group.nlargest(N_REASONS).items() if part >= WORTH_SAYING]
+    speak = [by_feature[[name for name in by_feature.index if models.group_of(name) == group]].idxmax() for group in groups]
+    return "; ".join(_said(name, values[name], usual[name]) for name in speak) or "nothing stands out"
 
-    >>> _said("stage", pd.Series({"stage.now": "agent"}), {"stage.now": "help"})
-    'stage: agent (usual: help)'
+
+def _said(name: str, value: object, usual: object) -> str:
+    """One reason: what the case shows, and what is usual. Who it is stays unsaid.
+
+    >>> _said("stage.now", "agent", "help"), _said("assigned_to.value", "Jane Doe", "(none)")
+    ('stage: agent (usual: help)', 'assigned to: a person (not named here)')
     """
-    names = [name for name in usual if name.split(".")[0] == group]
-    name = next((n for n in names if _shown(values[n]) != _shown(usual[n])), names[0])
-    if group in PERSONS and name.endswith(".value"):
-        return f"{_label(name)}: {'nobody' if _shown(values[name]) == 'none' else 'a person (not named here)'}"
-    return f"{_label(name)}: {_shown(values[name])} (usual: {_shown(usual[name])})"
+    if models.group_of(name) in PERSONS and name.endswith(".value"):
+        return f"{_label(name)}: {'nobody' if _shown(value) == 'none' else 'a person (not named here)'}"
+    return f"{_label(name)}: {_shown(value)} (usual: {_shown(usual)})"
 
 
 def _label(name: str) -> str:

@@ -150,5 +150,7 @@ def gain(rows: pd.DataFrame, steps: int = 50, seed: int = 0) -> pd.DataFrame:
 
 def _caught(weight: np.ndarray, escalated: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """The share of the escalations within the first part of the weight, straight lines between rows."""
-    seen, found = np.cumsum(weight) / weight.sum(), np.cumsum(weight * escalated)
-    return np.interp(grid, np.append(0, seen), np.append(0, found / found[-1] if found[-1] > 0 else found * np.nan))
+    seen, found = np.cumsum(weight), np.cumsum(weight * escalated)
+    if not len(found) or found[-1] == 0:
+        return np.full(len(grid), np.nan)
+    return np.interp(grid, np.append(0, seen / seen[-1]), np.append(0, found / found[-1]))

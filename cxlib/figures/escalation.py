@@ -42,17 +42,14 @@ def draw_reliability(result: Escalation, ax: Axes | None = None) -> Axes:
     top = min(1.0, 1.08 * float(table[["mean_chance", "high"]].max().max()))
     ax.plot([0, top], [0, top], color=QUIET, linestyle=":", linewidth=1)
     ax.errorbar(table["mean_chance"], table["share"], yerr=_spread(table, "share"), fmt="o", color=HOT, ecolor=INK, capsize=3)
-    for row in table.itertuples():
-        ax.annotate(
-            f"{row.n:,}",
-            (row.mean_chance, row.high),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-            color=QUIET,
-        )
-    ax.set(xlim=(0, top), ylim=(0, top), xlabel="mean chance forecast", ylabel="share that escalated (n = cases above the bar)")
+    ax.set(xlim=(0, top), ylim=(0, top), xlabel="mean chance forecast", ylabel="share that escalated")
+    ax.annotate(
+        f"each point: {table['n'].min():,} to {table['n'].max():,} cases",
+        (0.98, 0.03),
+        xycoords="axes fraction",
+        ha="right",
+        color=QUIET,
+    )
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
     return ax

@@ -17,7 +17,8 @@ def say_escalation(result: Escalation, review: Review) -> str:
     return (
         f"{_met(result, review)} On the newest cases, held out from training, the forecast ranks a case that reached {whom} "
         f"above one that did not {percent(scored['value'])} of the time: AUC {_with_interval(scored)}, "
-        f"n = {plural(scored['n'], 'case')} (guessing: 0.50; from a case's first moment alone: {decimal(result.metrics['auc_first_row']['value'])}). "
+        f"n = {plural(scored['n'], 'case')} (guessing: 0.50; from a case's first "
+        f"moment alone: {decimal(result.metrics['auc_first_row']['value'])}). "
         f"The mean squared error of its chances (Brier) is {_with_interval(result.metrics['brier'], 3)}, that of the base rate "
         f"{decimal(_metric(result, 'base rate', 'brier')['value'], 3)}."
     )
@@ -26,8 +27,17 @@ def say_escalation(result: Escalation, review: Review) -> str:
 def _met(result: Escalation, review: Review) -> str:
     if not review.n_waiting:
         return "**No case is open at the end of the data**, so there is none to review."
-    met = f"{review.expected:.0f} ({review.low:.0f}-{review.high:.0f}) of the {review.expected_all:.0f}"
+    met = f"{_about(review.expected)} ({_about(review.low)}-{_about(review.high)}) of the {_about(review.expected_all)}"
     return f"**Review {_of_open(review)} and meet about {met} that are expected to reach {escape(result.escalation)}.**"
+
+
+def _about(n: float) -> str:
+    """An expected number of cases.
+
+    >>> _about(0.0), _about(2.42), _about(27.1)
+    ('0', '2.4', '27')
+    """
+    return f"{n:.1f}" if 0 < n < 10 else f"{n:.0f}"
 
 
 def _of_open(review: Review) -> str:
@@ -55,7 +65,8 @@ def say_scored(result: Escalation) -> str:
         f"Learned from {plural(n['training_rows'], 'moment')} of {plural(n['training_cases'], 'case')}, of which "
         f"{count(n['training_escalated'])} had {reached} by the split{split}; scored on "
         f"{plural(n['held_out_rows'], 'moment')} of {plural(n['held_out_cases'], 'newer case')}, of which "
-        f"{count(n['held_out_escalated'])} {reached} by the end of the data. {still} still open then and counted as not escalated so far."
+        f"{count(n['held_out_escalated'])} {reached} by the end of the data. {still} still open then and "
+        "counted as not escalated so far."
     )
 
 
@@ -93,8 +104,9 @@ def say_reliability(result: Escalation) -> str:
     bins, overall = result.calibration, result.overall
     return (
         f"The mean chance was {percent(overall['mean_chance'])}, and {share_with_interval(pd.Series(overall))} escalated. In "
-        f"{count(bins['holds'].sum())} of {plural(len(bins), 'group')} of equal weight the interval of the observed share holds "
-        f"the mean chance; on average the two are {100 * result.ece:.1f} percentage points apart (expected calibration error, n = "
+        f"{count(bins['holds'].sum())} of {plural(len(bins), 'group')} of equal weight the interval of the observed "
+        f"share holds the mean chance; on average the two are {100 * result.ece:.1f} percentage points apart (expected "
+        f"calibration error, n = "
         f"{plural(overall['n'], 'case')})."
     )
 
@@ -137,8 +149,8 @@ def say_review(result: Escalation, review: Review) -> str:
     top = review.table.iloc[0]
     return (
         f"{plural(review.n_waiting, 'case is', 'cases are')} open at the end of the data and not yet at "
-        f"{escape(result.escalation)}. First comes case {escape(top['case_id'])}, now at {escape(top['stage'])}, with a chance of "
-        f"{percent(top['chance'])}: {escape(top['reasons'])}."
+        f"{escape(result.escalation)}. First comes case {escape(top['case_id'])}, now at {escape(top['stage'])}, "
+        f"with a chance of {percent(top['chance'])}: {escape(top['reasons'])}."
     )
 
 

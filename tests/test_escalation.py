@@ -1,0 +1,625 @@
+"""Who will call: features that cannot see the future, scores that agree with scikit-learn, and a planted world."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics
+
+from cxlib import escalation, eventlog, open_dataset, sources, store
+from cxlib.escalation import features, forecast, models, scores
+from cxlib.escalation.silence import after_silence, gaps_until_next
+from cxlib.figures import escalation as figures
+from cxlib.redact import gazetteer
+from cxlib.schema import DataError
+from cxlib.words import escalation as words
+
+NOON = pd.Timestamp("2026-03-02T12:00:00Z")  # a Monday
+SETTINGS = {"name": "test", "timezone": "Europe/Berlin", "observed_until": NOON + pd.Timedelta(days=60)}
+
+
+def hour(h: float) -> pd.Timestamp:
+    return (NOON + pd.Timedelta(hours=h)).as_unit("us")
+
+
+def touches(rows) -> pd.DataFrame:
+    """(case, hour, stage, and whatever else is known) -> the touchpoints table."""
+    told = [{"case_id": case, "occurred_at": hour(h), "stage": stage, **more} for case, h, stage, more in rows]
+    frame = pd.DataFrame(told)
+    return frame.assign(touchpoint_id=[f"t{i}" for i in range(len(frame))], user_id=frame.get("user_id", frame["case_id"]))
+
+
+def changes(rows) -> pd.DataFrame:
+    """(ticket, hour, field, old, new) -> the ticket_events table."""
+    frame = pd.DataFrame(rows, columns=["ticket_id", "hour", "field", "old_value", "new_value"])
+    return frame.assign(event_id=[f"e{i}" for i in range(len(frame))], occurred_at=frame.pop("hour").map(hour))
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Tables -> an opened dataset."""
+
+    def write(tables, name="data", **more):
+        store.write_dataset(tmp_path / name, SETTINGS | more, tables)
+        return open_dataset(tmp_path / name)
+
+    return write
+
+
+def known(dataset) -> pd.DataFrame:
+    """Keys and features, by touchpoint."""
+    found = features.moments(eventlog.compile(dataset), dataset)
+    return pd.concat([found.keys, found.features], axis=1).set_index("touchpoint_id")
+
+
+# ---- features, by hand
+
+
+@pytest.fixture
+def three_touches(opened):
+    """Help, agent (opens a ticket, then it changes), phone."""
+    return opened(
+        {
+            "touchpoints": touches(
+                [
+                    ("a", 0, "help", {"action": "search", "sentiment": 0.5}),
+                    ("a", 2, "agent", {"action": "chat", "ticket_id": "k", "application_id": "Ledger", "wait_s": 90.0}),
+                    ("a", 5, "phone", {"action": "call", "sentiment": -0.5, "ticket_id": "k"}),
+                ]
+            ),
+            "tickets": pd.DataFrame(
+                {
+                    "ticket_id": ["k"],
+                    "case_id": ["a"],
+                    "opened_at": [hour(2)],
+                    "priority": ["3"],
+                    "category": ["Billing"],
+                    "closed_at": [hour(99)],
+                    "close_code": ["solved"],
+                    "reassignment_count": [4],
+                }
+            ),
+            "ticket_events": changes(
+                [("k", 2, "priority", None, "3"), ("k", 4, "priority", "3", "1"), ("k", 6, "priority", "1", "2")]
+            ),
+            "users": pd.DataFrame({"user_id": ["a"], "role": ["admin"], "plan": ["free"]}),
+        }
+    )
+
+
+def test_features_of_a_case_of_three_touches_counted_by_hand(three_touches):
+    t = known(three_touches)
+    assert t["stage.now"].tolist() == ["help", "agent", "phone"]
+    assert t["stage.furthest"].tolist() == ["help", "agent", "phone"]
+    assert t["stage.before"].tolist()[1:] == ["help", "agent"]
+    assert t["stage.n_help"].tolist() == [1, 1, 1]
+    assert t["stage.n_agent"].tolist() == [0, 1, 1]
+    assert t["touches.n"].tolist() == [1, 2, 3]
+    assert t["action.before"].tolist()[1:] == ["search", "chat"]
+    assert t["mood.last"].tolist() == [0.5, 0.5, -0.5]
+    assert t["mood.mean"].tolist() == [0.5, 0.5, 0.0]
+    assert t["mood.worst"].tolist() == [0.5, 0.5, -0.5]
+    assert t["time.elapsed_h"].tolist() == [0, 2, 5]
+    assert t["time.gap_h"].tolist()[1:] == [2, 3]
+    assert t["hour.value"].tolist() == [13, 15, 18]  # Berlin is an hour ahead of UTC in winter
+    assert set(t["weekday.value"]) == {"Monday"}
+    assert t["role.value"].tolist() == ["admin"] * 3
+    assert t["application.value"].isna().tolist() == [True, False, False]
+    assert t["wait.s"].tolist()[1] == 90
+
+
+def test_a_ticket_is_known_from_its_opening_and_its_changes_from_their_time(three_touches):
+    t = known(three_touches)
+    assert t["category.value"].isna().tolist() == [True, False, False]
+    assert t["priority.value"].tolist()[1:] == ["3", "1"]  # not "2": that comes after the last touch
+    assert t["priority.n_changes"].tolist()[1:] == [0, 1]
+    assert t["ticket.age_h"].tolist()[1:] == [0, 3]
+
+
+def test_a_ticket_that_a_touch_names_before_its_opening_is_not_known_yet(opened):
+    """Exports write a ticket's id on earlier touches too: that there will be a ticket is the future."""
+    tickets = pd.DataFrame({"ticket_id": ["k"], "opened_at": [hour(2)], "category": ["Billing"]})
+    rows = [("a", 0, "help", {"ticket_id": "k"}), ("a", 3, "agent", {"ticket_id": "k"})]
+    t = known(opened({"touchpoints": touches(rows), "tickets": tickets}))
+    assert t["category.value"].isna().tolist() == [True, False]
+
+
+def test_what_is_known_at_the_end_only_is_no_feature(three_touches):
+    names = {name.split(".")[0] for name in known(three_touches)}
+    assert not names & {"closed_at", "close_code", "reassignment_count", "resolved_at", "made_sla", "short_description"}
+
+
+def test_how_a_ticket_ended_is_not_even_read_from_dated_changes(opened):
+    rows = [("k", 0, name, None, "x") for name in sorted(features.ENDINGS)] + [
+        ("k", 0, "comment", None, "secret"),
+        ("k", 0, "team", None, "A"),
+    ]
+    dataset = opened({"touchpoints": touches([("a", 1, "help", {"ticket_id": "k"})]), "ticket_events": changes(rows)})
+    t = known(dataset)
+    assert not {name.split(".")[0] for name in t} & features.ENDINGS
+    assert t["team.value"].tolist() == ["A"]
+    assert "comment.n_changes" in t
+    assert "comment.value" not in t, "what was written stays unread"
+
+
+def test_a_moment_is_in_search_of_help_before_the_escalation_while_the_ticket_is_open(opened):
+    rows = [
+        ("a", 0, "product", {}),
+        ("a", 1, "help", {}),
+        ("a", 2, "phone", {}),
+        ("a", 3, "help", {}),
+        ("b", 0, "help", {"ticket_id": "k"}),
+        ("b", 2, "agent", {"ticket_id": "k"}),
+        ("b", 4, "agent", {"ticket_id": "k"}),
+    ]
+    events = changes(
+        [("k", 0, "state", None, "New"), ("k", 1, "state", "New", "Resolved"), ("k", 3, "state", "Resolved", "In progress")]
+    )
+    t = known(opened({"touchpoints": touches(rows), "ticket_events": events}))
+    assert t.index[t["at_risk"]].tolist() == ["t1", "t4", "t6"]
+
+
+def test_at_one_and_the_same_time_the_order_decides_and_without_one_the_escalation_comes_first(opened):
+    rows = [("a", 0, "agent", {"seq": 1}), ("a", 0, "phone", {"seq": 2}), ("b", 0, "agent", {}), ("b", 0, "phone", {})]
+    t = known(opened({"touchpoints": touches(rows)}))
+    assert t["at_risk"].to_dict() == {"t0": True, "t1": False, "t2": False, "t3": False}
+
+
+def test_an_entry_at_the_time_of_a_question_is_known_unless_its_order_is_later():
+    entries = (np.array([1, 1, 1]), np.array([5, 5, 9]), np.array([1.0, 3.0, np.nan]))
+    asked = (np.array([1, 1, 1, 2]), np.array([5, 5, 9, 9]), np.array([2.0, np.nan, 1.0, 1.0]))
+    assert features.last_known(entries, asked).tolist() == [0, 1, 2, -1]
+
+
+def test_the_customer_is_known_once_a_touch_names_them(opened):
+    rows = [("a", 0, "help", {"user_id": None, "visitor_id": "v"}), ("a", 1, "help", {"user_id": "u"})]
+    users = pd.DataFrame({"user_id": ["u", "w"], "role": ["admin", "reader"]})
+    t = known(opened({"touchpoints": touches(rows), "users": users}))
+    assert t["role.value"].isna().tolist() == [True, False]
+
+
+# ---- the future
+
+
+def random_tables(seed: int, n_cases: int = 8) -> dict[str, pd.DataFrame]:
+    """Small tables with ties, two tickets per case and their changes, all within 60 hours and a few after."""
+    rng = np.random.default_rng(seed)
+    n, ids = n_cases * 5, [f"k{c}-{i}" for c in range(n_cases) for i in (0, 1)]
+    case, hours, opened_at = rng.integers(0, n_cases, n), rng.integers(0, 60, n), rng.integers(0, 60, len(ids))
+    named = 2 * case + rng.integers(0, 2, n)
+    frame = pd.DataFrame(
+        {
+            "touchpoint_id": [f"t{i}" for i in range(n)],
+            "case_id": [f"c{c}" for c in case],
+            "user_id": [f"u{c % 5}" if rng.random() < 0.7 else None for c in case],
+            "occurred_at": [hour(h) for h in hours],
+            "stage": rng.choice(["product", "help", "chatbot", "agent", "phone"], n, p=[0.1, 0.4, 0.2, 0.2, 0.1]),
+            "action": rng.choice(["search", "chat"], n),
+            "sentiment": np.where(rng.random(n) < 0.6, rng.uniform(-1, 1, n).round(3), np.nan),
+            "ticket_id": [
+                ids[k] if opened_at[k] <= h and rng.random() < 0.7 else None for k, h in zip(named, hours, strict=True)
+            ],
+        }
+    )
+    tickets = pd.DataFrame({"ticket_id": ids, "opened_at": [hour(h) for h in opened_at]})
+    tickets = tickets.assign(case_id=[f"c{i[1:-2]}" for i in ids], category=rng.choice(["x", "y"], len(ids)))
+    later = [
+        (ids[i], opened_at[i] + rng.integers(0, 40), rng.choice(["state", "team", "category"]), "o", f"v{rng.integers(3)}")
+        for i in rng.integers(0, len(ids), 80)
+    ]
+    users = pd.DataFrame({"user_id": [f"u{i}" for i in range(5)], "role": list("abcab")})
+    return {"touchpoints": frame, "tickets": tickets, "ticket_events": changes(later), "users": users}
+
+
+def in_memory(tables) -> SimpleNamespace:
+    """What `moments` needs of a dataset."""
+    frames = {name: frame.copy() for name, frame in tables.items() if len(frame)}
+    return SimpleNamespace(tables=frames)
+
+
+def features_of(tables) -> pd.DataFrame:
+    frame = tables["touchpoints"].astype({"occurred_at": "datetime64[us, UTC]"})
+    log = eventlog.compile(frame, settings=store.Settings(observed_until=hour(1000)))
+    found = features.moments(log, in_memory(tables))
+    both = pd.concat([found.keys[["touchpoint_id", "at"]], found.features], axis=1).set_index("touchpoint_id")
+    both["is_open"] = found.keys["is_open"].to_numpy()
+    return both
+
+
+TIMES = {"touchpoints": "occurred_at", "tickets": "opened_at", "ticket_events": "occurred_at"}
+
+
+def without_future(tables, cut) -> dict[str, pd.DataFrame]:
+    return {name: frame[frame[TIMES[name]] <= hour(cut)] if name in TIMES else frame for name, frame in tables.items()}
+
+
+def with_another_future(tables, cut) -> dict[str, pd.DataFrame]:
+    """The same past; after it every ticket is of another category, every change leads elsewhere and every mood is bad."""
+    other = {"touchpoints": {"sentiment": -1.0}, "tickets": {"category": "z"}, "ticket_events": {"new_value": "another"}}
+    later = {
+        name: frame[frame[TIMES[name]] > hour(cut)].assign(**other[name]) for name, frame in tables.items() if name in TIMES
+    }
+    past = without_future(tables, cut)
+    return {name: pd.concat([frame, later[name]]) if name in later else frame for name, frame in past.items()}
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(0, 10_000), st.integers(10, 55))
+def test_no_feature_sees_the_future(seed, cut):
+    """Deleting everything after a time, or changing it, leaves every feature of earlier rows as it was."""
+    tables = random_tables(seed)
+    rows = without_future(tables, cut)["touchpoints"]["touchpoint_id"]
+    whole = features_of(tables)
+    for other in (without_future(tables, cut), with_another_future(tables, cut)):
+        replayed = features_of(other)
+        columns = list(dict.fromkeys([*whole, *replayed]))
+        here, there = (t.reindex(index=rows, columns=columns).astype(object).fillna("missing") for t in (whole, replayed))
+        pd.testing.assert_frame_equal(here, there)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_order_of_rows_and_the_names_of_changes_mean_nothing(seed):
+    tables = random_tables(seed)
+    mixed = {name: frame.sample(frac=1, random_state=seed) for name, frame in tables.items()}
+    mixed["ticket_events"] = mixed["ticket_events"].assign(event_id=[f"x{i}" for i in range(len(tables["ticket_events"]))])
+    pd.testing.assert_frame_equal(features_of(tables).sort_index(), features_of(mixed).sort_index())
+
+
+def planted_world(n_cases: int = 600, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Cases of two kinds that their moods hint at, one of which calls more often; nothing else tells them apart."""
+    rng = np.random.default_rng(seed)
+    rows, tickets = [], []
+    for i in range(n_cases):
+        angry = rng.random() < 0.4
+        calls = rng.random() < (0.6 if angry else 0.1)
+        start = i * 1.5
+        stages = ["help", "chatbot", "agent"][: rng.integers(1, 4)] + (["phone"] if calls else [])
+        for k, stage in enumerate(stages):
+            mood = float(np.clip(rng.normal(-0.4 if angry else 0.4, 0.5), -1, 1).round(3))
+            rows.append((f"c{i}", start + k * 0.3, stage, {"sentiment": mood, "user_id": f"u{i % 200}", "ticket_id": f"k{i}"}))
+        tickets.append((f"k{i}", f"c{i}", hour(start), calls))
+    table = pd.DataFrame(tickets, columns=["ticket_id", "case_id", "opened_at", "calls"])
+    return {"touchpoints": touches(rows), "tickets": table.drop(columns="calls"), "_calls": table["calls"]}
+
+
+@pytest.fixture(scope="module")
+def planted_tables():
+    tables = planted_world()
+    return tables, tables.pop("_calls")
+
+
+@pytest.fixture(scope="module")
+def planted_data(tmp_path_factory, planted_tables):
+    tables, _ = planted_tables
+    out = tmp_path_factory.mktemp("planted") / "data"
+    store.write_dataset(out, SETTINGS | {"observed_until": tables["touchpoints"]["occurred_at"].max()}, tables)
+    return open_dataset(out)
+
+
+@pytest.fixture(scope="module")
+def planted(planted_data):
+    return escalation.fit(planted_data)
+
+
+def test_a_perfect_leak_among_the_final_columns_of_tickets_changes_nothing(opened, planted, planted_tables):
+    tables, calls = planted_tables
+    tickets = tables["tickets"]
+    leaky = tickets.assign(
+        closed_at=tickets["opened_at"] + pd.to_timedelta(np.where(calls, 90, 1), unit="h"),
+        resolved_at=tickets["opened_at"] + pd.to_timedelta(np.where(calls, 80, 1), unit="h"),
+        close_code=np.where(calls, "called", "quiet"),
+        reassignment_count=np.where(calls, 5, 0),
+        state=np.where(calls, "Escalated", "Closed"),
+        assignment_group=np.where(calls, "Phone team", "Desk"),
+    )
+    with_leak = escalation.fit(opened(tables | {"tickets": leaky}, observed_until=tables["touchpoints"]["occurred_at"].max()))
+    assert with_leak.features == planted.features
+    assert with_leak.metrics == planted.metrics
+    assert 0.6 < planted.metrics["auc"]["value"] < 0.9
+
+
+def test_training_knows_neither_touches_nor_escalations_after_the_split(opened):
+    """A case that began before the split and called after it is a negative of training, and its later touches are not rows."""
+    rows = [(f"c{i}", i, "help", {}) for i in range(10)]
+    rows += [("c0", 0.5, "phone", {}), ("c1", 8.5, "agent", {}), ("c1", 9.5, "phone", {}), ("c9", 9.7, "phone", {})]
+    dataset = opened({"touchpoints": touches(rows)})
+    log = eventlog.compile(dataset)
+    keys = forecast._labelled(log, features.moments(log, dataset), split=0.8)
+    assert (keys["split_at"] == int(hour(8).timestamp() * 1e6)).all()
+    training = keys[keys["is_training"]].set_index("case_id")
+    assert training.index.tolist() == [f"c{i}" for i in range(8)]
+    assert training["label"].tolist() == [True] + [False] * 7
+    held_out = keys[keys["is_test"]].set_index("case_id")
+    assert held_out["label"].to_dict() == {"c8": False, "c9": True}
+
+
+# ---- scores
+
+
+@given(st.integers(0, 10_000), st.integers(1, 8))
+@settings(max_examples=25, deadline=None)
+def test_weighted_scores_agree_with_scikit_learn(seed, levels):
+    rng = np.random.default_rng(seed)
+    y, chance, weight = rng.random(60) < 0.4, rng.integers(0, levels + 1, 60) / (levels + 1), rng.uniform(0.1, 2, 60)
+    if 0 < y.sum() < len(y):
+        assert scores.auc(y, chance)(weight) == pytest.approx(metrics.roc_auc_score(y, chance, sample_weight=weight))
+        precision = metrics.average_precision_score(y, chance, sample_weight=weight)
+        assert scores.average_precision(y, chance)(weight) == pytest.approx(precision)
+    assert scores.brier(y, chance)(weight) == pytest.approx(metrics.brier_score_loss(y, chance, sample_weight=weight))
+
+
+def test_each_case_weighs_one_in_all():
+    rows = forecast._weighted(pd.DataFrame({"case": [1, 1, 1, 2]}))
+    assert rows.groupby("case")["weight"].sum().tolist() == [1, 1]
+
+
+def test_the_interval_by_customer_covers_the_true_auc():
+    """Customers have a level of their own, so rows of one customer resemble each other; 100 worlds, 95 % intervals."""
+    hits = 0
+    truth = _world_of_scores(np.random.default_rng(99), 40_000)
+    true_auc = scores.auc(truth["y"], truth["chance"])(np.ones(len(truth["y"])))
+    for seed in range(100):
+        world = _world_of_scores(np.random.default_rng(seed), 150)
+        found = scores.with_interval(scores.auc(world["y"], world["chance"]), np.ones(len(world["y"])), world["customer"], seed)
+        hits += found["low"] <= true_auc <= found["high"]
+    assert 88 <= hits <= 100
+
+
+def _world_of_scores(rng, n_customers):
+    customer = np.repeat(np.arange(n_customers), 4)
+    level = rng.normal(0, 1, n_customers)[customer]
+    margin = -1 + level + rng.normal(0, 1, len(customer))
+    y = rng.random(len(customer)) < 1 / (1 + np.exp(-margin))
+    return {"y": y, "chance": 1 / (1 + np.exp(-level)), "customer": customer.astype(np.uint64)}
+
+
+def test_calibration_bins_hold_all_weight_and_say_when_a_chance_is_wrong():
+    rng = np.random.default_rng(1)
+    chance = rng.uniform(0, 1, 4000)
+    rows = pd.DataFrame(
+        {
+            "chance": chance,
+            "escalated": rng.random(4000) < chance,
+            "weight": 1.0,
+            "customer": np.arange(4000),
+            "case": np.arange(4000),
+        }
+    )
+    good = scores.calibration(rows)
+    assert good["n"].sum() == 4000
+    assert good["holds"].sum() >= 8
+    assert scores.expected_calibration_error(good) < 0.03
+    sure = scores.calibration(rows.assign(chance=np.where(chance > 0.5, 0.99, 0.01)))
+    assert len(sure) == 2, "equal chances share a bin"
+    assert not sure["holds"].any()
+    assert scores.expected_calibration_error(sure) == pytest.approx(0.24, abs=0.03)
+
+
+def test_gain_counted_by_hand():
+    rows = pd.DataFrame({"chance": [0.9, 0.8, 0.2, 0.1], "escalated": [True, False, True, False], "weight": 1.0})
+    rows = rows.assign(customer=[1, 2, 3, 4], case=[1, 2, 3, 4])
+    table = scores.gain(rows, steps=4)
+    assert table["caught"].tolist() == [0, 0.5, 0.5, 1, 1]
+    assert table["precision"].round(3).tolist()[1:] == [1.0, 0.5, 0.667, 0.5]
+
+
+# ---- models and reasons
+
+
+def test_a_word_never_seen_in_training_is_read_as_another():
+    column = pd.Series(["a"] * 30 + ["b"] * 25 + ["rare"] * 5 + [None] * 40, dtype="str")
+    words_, numbers = models.readable(pd.DataFrame({"x.value": column, "y.n": np.arange(100.0), "same.n": 1.0}))
+    assert words_["x.value"].tolist() == [models.NO_VALUE, "a", "b"]
+    assert numbers == ("y.n",)
+    seen = models.coded(pd.DataFrame({"x.value": ["b", "new", "rare", None], "y.n": 0.0}), words_, numbers)
+    assert seen[:, 0].tolist() == [2, 3, 3, 0]
+
+
+def test_a_contribution_is_the_change_of_the_log_odds_when_the_group_comes_from_elsewhere():
+    """For logistic regression it can be computed from the coefficients."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(rng.normal(0, 1, (800, 3)), columns=["a.x", "b.x", "b.y"])
+    label = rng.random(800) < 1 / (1 + np.exp(-(2 * frame["a.x"] - frame["b.x"])))
+    model = models.logistic(frame, label.to_numpy(), np.ones(800))
+    parts = models.contributions(model, frame.head(20), frame.tail(7))
+    assert list(parts) == ["a", "b"]
+    read, regression = model.estimator
+    values = read.transform(frame.to_numpy()) * regression.coef_[0]
+    assert parts["a"].to_numpy() == pytest.approx(values[:20, 0] - values[-7:, 0].mean(), abs=1e-9)
+    assert parts["b"].to_numpy() == pytest.approx((values[:20, 1:] - values[-7:, 1:].mean(axis=0)).sum(axis=1), abs=1e-9)
+
+
+def test_the_usual_value_is_the_weighted_median_or_the_word_with_most_weight():
+    frame = pd.DataFrame({"n.x": [1.0, 2.0, 9.0], "w.x": ["a", "a", None]})
+    assert models.typical(frame, np.array([1.0, 1.0, 5.0])) == {"n.x": 9.0, "w.x": models.NO_VALUE}
+    assert models.typical(frame, np.array([3.0, 1.0, 1.0])) == {"n.x": 1.0, "w.x": "a"}
+
+
+def test_reasons_name_the_planted_driver_and_keep_to_the_capacity(planted):
+    review = escalation.review_list(planted, capacity=12)
+    assert review.n_waiting == planted.counts["waiting"] > 12
+    assert len(review.table) == 12
+    unusual = review.table[review.table["chance_then"] > 0.5]
+    assert unusual["reasons"].str.contains("mood").all()
+    assert (review.table["chance"] <= review.table["chance_then"]).all(), "silence never raises a chance here"
+
+
+def test_a_reason_names_no_person_of_the_data_set(planted):
+    usual = {name: "x" if isinstance(value, str) else value for name, value in planted.usual.items()}
+    people = gazetteer({"users": pd.DataFrame({"user_id": ["u"], "name": ["Jane Doe"]})})
+    features_ = planted.waiting_features.assign(**{"stage.now": "Jane Doe"})
+    review = escalation.review_list(replace(planted, usual=usual, waiting_features=features_, people=people), capacity=20)
+    assert not review.table["reasons"].str.contains("Jane").any()
+
+
+def test_silence_lowers_a_chance_as_bayes_says():
+    """Who escalates does so within the hour, half of the others come back later: two silent hours leave hardly any chance."""
+    past = pd.DataFrame(
+        {
+            "stage": "help",
+            "weight": 1.0,
+            "label": [True] * 100 + [False] * 100,
+            "gap": [1.0] * 99 + [3.0] + [5.0] * 50 + [np.inf] * 50,
+        }
+    )
+    now = after_silence(np.array([0.5, 0.5]), np.array(["help", "help"]), np.array([0.0, 2.0]), past)
+    assert now[0] == pytest.approx(0.5)
+    assert now[1] == pytest.approx((1.5 / 101) / (1.5 / 101 + 100.5 / 101))
+    assert gaps_until_next(np.array([0, 4, 1]), np.array([0, 0, 1]), until=9).tolist() == [4, np.inf, np.inf]
+
+
+def test_expected_numbers_after_silence_hold_in_a_world_with_known_waits():
+    """Calls come after an exponential wait of 2 hours on average, other touches never: the open cases' chances must add up."""
+    rng = np.random.default_rng(7)
+    n = 20_000
+    calls, wait, silent = rng.random(n) < 0.3, rng.exponential(2.0, n), rng.uniform(0, 6, n)
+    past = pd.DataFrame({"stage": "help", "weight": 1.0, "label": calls, "gap": np.where(calls, wait, np.inf)})
+    still = ~calls | (wait > silent)
+    now = after_silence(np.full(still.sum(), 0.3), np.full(still.sum(), "help"), silent[still], past)
+    assert now.sum() == pytest.approx(calls[still].sum(), rel=0.05)
+
+
+# ---- from end to end
+
+
+@pytest.fixture(scope="module")
+def on_demo(demo):
+    return escalation.fit(open_dataset(demo))
+
+
+def test_the_forecast_comes_near_the_best_possible_one(on_demo, demo):
+    truth = pd.read_parquet(demo / "truth" / "escalation.parquet").set_index("touchpoint_id")["p_call"]
+    rows = on_demo.rows
+    best_chance = truth.reindex(rows["touchpoint_id"]).to_numpy()
+    assert not np.isnan(best_chance).any(), "each scored row is a moment of prediction in the planted truth too"
+    best = scores.auc(rows["escalated"].to_numpy(), best_chance)(rows["weight"].to_numpy())
+    ours = on_demo.metrics["auc"]["value"]
+    print(
+        f"AUC {ours:.3f}, best possible {best:.3f}, ratio {ours / best:.3f}, above guessing {(ours - 0.5) / (best - 0.5):.3f}"
+    )
+    assert ours >= 0.95 * best
+    assert on_demo.ece < 0.05
+
+
+def test_the_table_holds_what_scikit_learn_computes_from_the_rows(on_demo):
+    rows = on_demo.rows
+    args = rows["escalated"].astype(int), rows["chance"]
+    for metric, oracle in (
+        ("auc", metrics.roc_auc_score),
+        ("pr_auc", metrics.average_precision_score),
+        ("brier", metrics.brier_score_loss),
+    ):
+        found = on_demo.metrics[metric]
+        assert found["value"] == pytest.approx(oracle(*args, sample_weight=rows["weight"]))
+        assert found["low"] <= found["value"] <= found["high"]
+        assert (found["n"], found["n_rows"]) == (rows["case"].nunique(), len(rows))
+    assert set(on_demo.table["model"]) == {"boosting", "logistic", "base rate"}
+    base = on_demo.table.set_index(["model", "metric"])["value"]["base rate"]
+    assert base["auc"] == 0.5
+    assert base["pr_auc"] == pytest.approx(np.average(rows["escalated"], weights=rows["weight"]))
+
+
+def test_the_same_data_and_seed_give_the_same_forecast(planted, planted_data):
+    again = escalation.fit(planted_data)
+    pd.testing.assert_frame_equal(planted.rows, again.rows)
+    pd.testing.assert_frame_equal(planted.table, again.table)
+
+
+def test_the_review_list_is_ranked_and_its_expectation_adds_up(on_demo):
+    review = escalation.review_list(on_demo, capacity=10)
+    assert review.table["rank"].tolist() == list(range(1, 11))
+    assert review.table["chance"].is_monotonic_decreasing
+    assert review.expected == pytest.approx(review.table["chance"].sum())
+    assert review.expected <= review.expected_all
+    assert 0 <= review.low <= review.expected <= review.high <= 10
+    everyone = escalation.review_list(on_demo, capacity=10_000)
+    assert len(everyone.table) == everyone.n_waiting == on_demo.counts["waiting"]
+    assert everyone.caught == pytest.approx(1)
+
+
+def test_figures_draw_the_tables_and_sentences_say_them(on_demo):
+    review = escalation.review_list(on_demo, capacity=40)
+    ax = figures.draw_gain(on_demo, review)
+    assert ax.lines[1].get_ydata().tolist() == on_demo.gain["caught"].tolist()
+    assert figures.draw_reliability(on_demo).get_xlabel() == "mean chance forecast"
+    assert len(figures.draw_auc_by_stage(on_demo).get_yticklabels()) == len(on_demo.by_stage)
+    assert len(figures.draw_by_month(on_demo).get_xticklabels()) == len(on_demo.by_month)
+    assert f"{on_demo.metrics['auc']['value']:.2f}" in words.say_escalation(on_demo, review)
+    assert f"{100 * review.caught:.1f} %" in words.say_gain(on_demo, review)
+    assert f"{on_demo.counts['held_out_open']} held-out cases are still open" in words.say_scored(on_demo)
+    assert len(words.review_table(review)) == len(review.table)
+
+
+def test_values_from_data_are_escaped_in_sentences(on_demo):
+    review = escalation.review_list(on_demo, capacity=1)
+    hostile = review.table.assign(case_id="<script>", stage="[x](javascript:alert(1))", reasons="<img src=x onerror=alert(1)>")
+    said = words.say_review(replace(on_demo, escalation="<b>"), replace(review, table=hostile))
+    assert not any(mark in said for mark in ("<script>", "<img", "[x](", "<b>"))
+
+
+def test_too_few_escalations_are_said_in_one_line_and_the_rest_goes_on(opened):
+    rows = [(f"c{i}", i, stage, {}) for i in range(60) for stage in (["help", "phone"] if i % 20 == 0 else ["help"])]
+    result = escalation.fit(opened({"touchpoints": touches(rows)}))
+    assert "so no model is fitted" in result.why_not
+    assert np.isnan(result.metrics["auc"]["value"])
+    assert result.metrics["auc"]["n"] == result.counts["held_out_cases"]
+    review = escalation.review_list(result, capacity=3)
+    assert review.table.empty
+    said = [
+        words.say_scored(result),
+        words.say_escalation(result, review),
+        words.say_gain(result, review),
+        words.say_review(result, review),
+    ]
+    said += [words.say_models(result), words.say_reliability(result), words.say_by_stage(result), words.say_by_month(result)]
+    assert all(isinstance(sentence, str) and "\n" not in sentence for sentence in said)
+    assert words.review_table(review).empty
+
+
+def test_touches_alone_are_enough(opened, planted_tables):
+    tables, _ = planted_tables
+    alone = {"touchpoints": tables["touchpoints"].drop(columns="ticket_id")}
+    assert escalation.fit(opened(alone)).metrics["auc"]["value"] > 0.6
+
+
+def test_tickets_alone_give_their_channel_as_stage_and_a_log_without_moments_is_said(opened):
+    tickets = pd.DataFrame(
+        {"ticket_id": ["a", "b"], "opened_at": [hour(0), hour(1)], "channel": ["call", "call"], "user_id": ["u", "v"]}
+    )
+    result = escalation.fit(opened({"tickets": tickets}))
+    assert result.why_not
+    assert result.counts["held_out_rows"] == 0
+
+
+def test_a_split_or_capacity_that_cannot_be_is_refused(opened):
+    dataset = opened({"touchpoints": touches([("a", 0, "help", {})])})
+    with pytest.raises(DataError, match=r"split=1.0 is not a share of cases to train on"):
+        escalation.fit(dataset, split=1.0)
+    with pytest.raises(DataError, match=r"capacity=0 leaves nothing to review"):
+        escalation.review_list(escalation.fit(dataset), capacity=0)
+
+
+def test_servicenow_incidents_reach_an_auc_of_point_eight(real_data, tmp_path):
+    imported = sources.read_servicenow(real_data / "servicenow_incidents.csv.xz")
+    store.write_dataset(tmp_path / "sn", imported.settings, imported.tables, imported.set_aside, imported.notes)
+    result = escalation.fit(open_dataset(tmp_path / "sn"))
+    first = result.metrics["auc_first_row"]["value"]
+    print(f"AUC {result.metrics['auc']['value']:.3f}, of the first row {first:.3f}, ECE {result.ece:.3f}, n = {result.counts}")
+    assert result.metrics["auc"]["value"] >= 0.83
+    assert 0.70 < first < result.metrics["auc"]["value"]
+    assert result.ece <= 0.045
+    used = {name.split(".")[0] for name in result.features}
+    assert not used & {
+        "closed_at",
+        "close_code",
+        "closed_code",
+        "resolved_by",
+        "resolved_at",
+        "reassignment_count",
+        "sys_mod_count",
+    }
