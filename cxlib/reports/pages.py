@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -149,7 +150,7 @@ def _data_facts(data: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 
 def _parameter_facts(parameters: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The parameters but for the folder, which is named by its data set."""
-    shown = [f"{name} = {value!r}" for name, value in parameters.items() if name != "data_dir"]
+    shown = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.items() if name != "data_dir"]
     return [("Parameters", escape(", ".join(shown)))] if shown else []
 
 
