@@ -154,6 +154,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "event_id": _key("the change"),
         "ticket_id": _id("the ticket that changed"),
         "occurred_at": _time("when it changed"),
+        "seq": _number("int", "order within a ticket as the export gives it, where it does", "", low=None),
         "actor_id": _id("who changed it"),
         "group_id": _text("the team that had the ticket then"),
         "field": _text("what changed; `comment` for a comment"),

@@ -264,6 +264,7 @@ def _events(updates: pd.DataFrame) -> pd.DataFrame:
     common = {
         "ticket_id": "number",
         "occurred_at": "sys_updated_at",
+        "seq": "sys_mod_count",
         "actor_id": "sys_updated_by",
         "group_id": "assignment_group",
     }
