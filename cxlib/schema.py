@@ -18,6 +18,10 @@ PROBLEM_FROM = "help"
 class DataError(ValueError):
     """Data, a setting or a parameter that cannot be used; its message is one line and says what would have worked."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the line, not the way to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UnitError(DataError):
     """A length of time without its unit."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
+from scipy.special import ndtri, pdtr, stdtrit
 
 LEVEL = 0.95
 
@@ -24,7 +24,7 @@ def wilson(k: float, n: float, quantile: float | None = None) -> tuple[float, fl
     """
     if n <= 0:
         return 0.0, 1.0
-    z = distributions.norm.ppf((1 + LEVEL) / 2) if quantile is None else quantile
+    z = ndtri((1 + LEVEL) / 2) if quantile is None else quantile
     p = k / n
     middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
@@ -75,7 +75,7 @@ def share_from_sums(sums: np.ndarray) -> tuple[float, float, float]:
     if clusters < 2:
         return share, 0.0, 1.0
     trials = share * (1 - share) / variance if variance > 0 else clusters
-    return share, *wilson(share * trials, trials, distributions.t.ppf((1 + LEVEL) / 2, clusters - 1))
+    return share, *wilson(share * trials, trials, stdtrit(clusters - 1, (1 + LEVEL) / 2))
 
 
 def ratio_interval(y: np.ndarray, n: np.ndarray) -> tuple[float, float, float]:
@@ -94,7 +94,7 @@ def mean_from_sums(sums: np.ndarray) -> tuple[float, float, float]:
     5.0
     """
     mean, variance, clusters = _ratio(sums)
-    half = distributions.t.ppf((1 + LEVEL) / 2, clusters - 1) * np.sqrt(variance) if clusters > 1 else np.nan
+    half = stdtrit(clusters - 1, (1 + LEVEL) / 2) * np.sqrt(variance) if clusters > 1 else np.nan
     return mean, mean - half, mean + half
 
 
@@ -117,7 +117,7 @@ def poisson_weights(key: np.ndarray, seed: int, replicate: int) -> np.ndarray:
     with np.errstate(over="ignore"):
         salt = _mixed(np.array([(seed * 1_000_003 + replicate + 1) % 2**64], dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         uniform = (_mixed(np.asarray(key, dtype=np.uint64) + salt) >> np.uint64(11)) * 2.0**-53
-    return np.searchsorted(distributions.poisson.cdf(np.arange(20), 1), uniform, side="right").astype(np.int8)
+    return np.searchsorted(pdtr(np.arange(20), 1), uniform, side="right").astype(np.int8)
 
 
 def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> pd.DataFrame:
