@@ -128,9 +128,11 @@ def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:
 
 
 def _case(values: pd.Series, by_group: pd.Series, by_feature: pd.Series, usual: Mapping[str, object]) -> str:
-    """The reasons of one case; in each group the feature that raises the chance most speaks."""
+    """The reasons of one case; in each group the feature that differs from the usual and raises the chance most speaks."""
     groups = [group for group, part in by_group.nlargest(N_REASONS).items() if part >= WORTH_SAYING]
-    speak = [by_feature[[name for name in by_feature.index if models.group_of(name) == group]].idxmax() for group in groups]
+    unusual = by_feature[[_shown(values[name]) != _shown(usual[name]) for name in by_feature.index]]
+    of = unusual.index.map(models.group_of)
+    speak = [unusual[of == group].idxmax() for group in groups if (of == group).any()]
     return "; ".join(_said(name, values[name], usual[name]) for name in speak) or "nothing stands out"
 
 
