@@ -70,8 +70,8 @@ def compile(
     -----
     Order within a case: time, then `seq`, then stage from left to right, then action, then touchpoint_id; `ties` counts
     what each rule decided. A case belongs to the customer of its first identified touch; a case without one is a customer of
-    its own. A visitor stands for the user it is linked to, unless it is linked to several. A case is open at `observed_until` while one of
-    its tickets is unresolved or, without tickets, until `[cases] gap` has passed since its last touch.
+    its own. A visitor stands for the user it is linked to, unless it is linked to several. A case is open at `observed_until`
+    while one of its tickets is unresolved or, without tickets, until `[cases] gap` has passed since its last touch.
     """
     if isinstance(source, pd.DataFrame):
         return _compile_frame(source, settings or Settings(), memory)
