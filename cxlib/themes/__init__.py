@@ -4,6 +4,6 @@
 """
 
 from cxlib.themes.clusters import NO_TEXT, Themes, fit
-from cxlib.themes.tickets import TicketThemes, of_tickets
+from cxlib.themes.tickets import TicketThemes, called, of_tickets
 
-__all__ = ["NO_TEXT", "Themes", "TicketThemes", "fit", "of_tickets"]
+__all__ = ["NO_TEXT", "Themes", "TicketThemes", "called", "fit", "of_tickets"]

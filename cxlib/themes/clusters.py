@@ -24,6 +24,7 @@ _CORE = 20_000  # distinct texts that are clustered; the others join the theme o
 _BLOCK = 5_000  # other texts placed at once
 _SAMPLE = 2_500  # distinct texts on which the number of themes is chosen
 _FEWEST = 30  # fewer distinct texts than this are one theme unless a number is given
+_TIED = 0.01  # stabilities this close count as equal: the finer themes are then the more useful
 _TEXTS_PER_THEME = 40  # the most themes tried: one per this many distinct texts
 _GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of themes tried
 
@@ -56,7 +57,8 @@ def fit(
     texts : sequence of str
         One per ticket, redacted: names repeat their words. Missing ones and those without a letter or digit are labelled -1.
     k : int, optional
-        How many themes. Without it, the number at which partitions of random 80 % of the texts agree best (`stability`).
+        How many themes. Without it, the number at which partitions of random 80 % of the texts agree best (`stability`),
+        the larger where two agree as well.
     seed : int
         Of everything random. Same texts and seed, same themes, in any order of the texts and on any number of threads.
     customers : sequence, optional
@@ -139,7 +141,7 @@ def _partition(
     model, placed = lexical([texts[i] for i in core], seed)
     curve = _curve(placed, seed) if k is None else _NO_CURVE
     graph = fuzzy_graph(placed)
-    of_core = partition(graph, k or _most_stable(curve), seed)
+    of_core = np.unique(partition(graph, k or _most_stable(curve), seed), return_inverse=True)[1]  # none may be empty
     points, groups = np.empty((len(texts), placed.shape[1])), np.empty(len(texts), dtype=int)
     points[core], groups[core] = placed, of_core
     others = np.setdiff1d(np.arange(len(texts)), core)
@@ -168,8 +170,8 @@ def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
 
 
 def _most_stable(curve: pd.DataFrame) -> int:
-    """The number of themes at which partitions agree best; one where there was nothing to choose."""
-    return int(curve.loc[curve["stability"].idxmax(), "k"]) if len(curve) else 1
+    """The number of themes at which partitions agree best, the largest of those as good; one where there is no choice."""
+    return int(curve.loc[curve["stability"] >= curve["stability"].max() - _TIED, "k"].max()) if len(curve) else 1
 
 
 def _by_size(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:

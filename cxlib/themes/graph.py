@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from scipy.sparse.linalg import eigsh
+from scipy.sparse import csgraph
+from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import normalize
@@ -89,18 +90,36 @@ def spectral(graph: sparse.csr_matrix, k: int) -> np.ndarray:
 
     The leading eigenvectors of the symmetrically normalised graph: texts tied to each other by many short ways lie together.
 
+    Notes
+    -----
+    Each part of the graph without ties to the rest has an eigenvector of its own for the eigenvalue 1, the roots of its
+    degrees; an iterative search misses some of several equal ones, so these are written down (larger parts first) and only
+    the others searched for, with the known ones moved below all others (from 1 to -2).
+
     References
     ----------
     Ng, Jordan and Weiss (2001), On spectral clustering. Scale the rows to unit length before clustering.
     """
-    root = 1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel())
-    scaled = graph.multiply(root[:, None]).multiply(root[None, :]).tocsr()
-    n = graph.shape[0]
-    if n <= _DENSE or k > n // 3:
-        return np.linalg.eigh(scaled.toarray())[1][:, ::-1][:, :k]
-    start = np.random.default_rng(0).normal(size=n)
-    values, vectors = eigsh(scaled, k=k, v0=start)
-    return vectors[:, np.argsort(-values, kind="stable")]
+    degree = np.asarray(graph.sum(axis=1)).ravel()
+    root = np.sqrt(np.maximum(degree, 1e-12))
+    known = _parts(graph, root)[:, :k]
+    scaled = graph.multiply(1 / root[:, None]).multiply(1 / root[None, :]).tocsr()
+    n, others = graph.shape[0], k - known.shape[1]
+    if others <= 0:
+        return known
+    if n <= _DENSE or others > n // 3:
+        return np.hstack([known, np.linalg.eigh(scaled.toarray() - 3 * known @ known.T)[1][:, ::-1][:, :others]])
+    rest = LinearOperator((n, n), matvec=lambda x: scaled @ x - 3 * known @ (known.T @ x), dtype=float)
+    values, vectors = eigsh(rest, k=others, which="LA", v0=np.random.default_rng(0).normal(size=n))
+    return np.hstack([known, vectors[:, np.argsort(-values, kind="stable")]])
+
+
+def _parts(graph: sparse.csr_matrix, root: np.ndarray) -> np.ndarray:
+    """A unit vector for each connected part of the graph, larger parts first."""
+    _, part = csgraph.connected_components(graph, directed=False)
+    order = np.argsort(-np.bincount(part), kind="stable")
+    vectors = np.where(part[:, None] == order[None, :], root[:, None], 0)
+    return vectors / np.linalg.norm(vectors, axis=0)
 
 
 def cut(coordinates: np.ndarray, k: int, seed: int, starts: int = 10) -> np.ndarray:

@@ -66,8 +66,8 @@ def name_themes(texts: Sequence[str], labels: np.ndarray) -> pd.DataFrame:
     -----
     A name is the phrase of one to four words that is most typical of the theme (`log_odds`, two telling words counting more)
     among those that at least 8 % of its texts hold, and a second one that adds other words. Either begins and ends with a
-    word that says something: neither a small English word nor one as common elsewhere; at most one small word stands between. Names differ: a third phrase or a number
-    settles ties.
+    word that says something, neither a small English word nor one as common elsewhere, with at most one small word between.
+    Names differ: a third phrase or a number settles ties.
 
     Examples
     --------

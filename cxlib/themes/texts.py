@@ -67,7 +67,7 @@ def lexical(texts: Sequence[str], seed: int = 0) -> tuple[Lexical, np.ndarray]:
     ----------
     Deerwester et al. (1990), Indexing by latent semantic analysis.
     """
-    rarest = 1 if len(texts) < 100 else max(2, len(texts) // 2000)
+    rarest = max(min(3, 1 + len(texts) // 500), len(texts) // 2000)  # texts that must hold a term for it to count
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=rarest)
     words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=_WORD, sublinear_tf=True, min_df=rarest)
     try:
@@ -75,7 +75,7 @@ def lexical(texts: Sequence[str], seed: int = 0) -> tuple[Lexical, np.ndarray]:
     except ValueError:  # nothing is said twice
         counts = Lexical(letters.set_params(min_df=1), words.set_params(min_df=1), None)._counts(texts, "fit_transform")
     n_dimensions = min(N_DIMENSIONS, counts.shape[0] - 1, counts.shape[1] - 1)
-    svd = TruncatedSVD(n_dimensions, n_iter=2, random_state=seed) if n_dimensions >= 10 else None
+    svd = TruncatedSVD(n_dimensions, n_iter=1, random_state=seed) if n_dimensions >= 10 else None
     if svd is not None:
         n = counts.shape[0]
         svd.fit(counts[np.sort(np.random.default_rng(seed).permutation(n)[:_BASIS])])

@@ -16,6 +16,7 @@ from cxlib.themes.texts import plain
 
 FALSE_DISCOVERY_RATE = 0.05
 _FEWEST_A_MONTH = 30  # tickets, for its shares to be told
+_CALLS = ("n_cases", "n_calls", "call_share", "call_low", "call_high")
 _TEXT = ("short_description", "description")
 
 
@@ -24,9 +25,7 @@ class TicketThemes:
     """The tickets of a data set in themes, with what became of their cases."""
 
     table: pd.DataFrame  # one row per theme, largest first; see `of_tickets`
-    tickets: (
-        pd.DataFrame
-    )  # one row per ticket: ticket_id, theme (-1 = neither text nor category), case (position in the log, -1 = none)
+    tickets: pd.DataFrame  # one row per ticket: ticket_id, theme (-1 = no text, no category), case_id, called (of the case)
     typical: pd.DataFrame  # theme, name, ticket_id, text (redacted): three per theme; empty where there is no text
     months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of months with 30 tickets or more
     changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
@@ -38,6 +37,12 @@ class TicketThemes:
     n_unsorted: int  # tickets with neither text nor category, in no theme and no share
     n_no_case: int  # tickets in a theme whose case the journey does not hold
     n_open: int  # cases still open, in no call share
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """What the notebook hands on: the number of themes, resting on the tickets in them."""
+        row = {"metric": "n_themes", "segment": "all", "value": len(self.table), "low": None, "high": None}
+        return pd.DataFrame([row | {"n": self.n_tickets - self.n_unsorted}])
 
 
 def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int = 0) -> TicketThemes:
@@ -88,7 +93,7 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
     ended, n_open = _ended(log, labels, case)
     return TicketThemes(
         table=base.drop(columns="typical").merge(_calls_by_theme(ended, len(base)), on="theme"),
-        tickets=pd.DataFrame({"ticket_id": tickets["ticket_id"], "theme": labels, "case": case}),
+        tickets=_with_cases(tickets["ticket_id"], labels, log, case),
         typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=["theme", "name", "ticket_id", "text"]),
         months=months,
         changes=_changes(months, base["name"]),
@@ -126,6 +131,31 @@ def cases_of(dataset: Dataset, log: EventLog) -> np.ndarray:
     return np.where(case >= 0, case, _looked_up(tickets["ticket_id"], by_ticket[by_ticket >= 0]))
 
 
+def called(asks: TicketThemes) -> tuple[str, np.ndarray]:
+    """Which theme ends in a call most often, and in which cases did it? (name, case ids)
+
+    The highest call share among the themes that differ from the others; the largest theme where none does; "" without any.
+    """
+    hottest = asks.table.assign(more=asks.table["differs"] > 0).sort_values(["more", "call_share"], ascending=False)
+    row = hottest.iloc[0] if hottest["more"].any() else asks.table.iloc[0] if len(asks.table) else None
+    if row is None:
+        return "", np.array([], dtype=object)
+    inside = asks.tickets[(asks.tickets["theme"] == row["theme"]) & asks.tickets["called"]]
+    return str(row["name"]), inside["case_id"].unique()
+
+
+def _with_cases(ticket_id: pd.Series, labels: np.ndarray, log: EventLog, case: np.ndarray) -> pd.DataFrame:
+    case_id = np.array([*log.case_id, None], dtype=object)[case]  # position -1 is the None at the end
+    return pd.DataFrame(
+        {"ticket_id": ticket_id, "theme": labels, "case_id": case_id, "called": np.append(_called(log), False)[case]}
+    )
+
+
+def _called(log: EventLog) -> np.ndarray:
+    """Which cases reached the escalation stage?"""
+    return eventlog.first_touch(log, log.stage == log.escalation) < log.n_touches
+
+
 def _looked_up(keys: pd.Series, positions: pd.Series) -> np.ndarray:
     first = positions[~positions.index.duplicated()]
     return keys.map(first.to_dict()).fillna(-1).to_numpy(dtype=np.int64)
@@ -147,10 +177,9 @@ def _categories(category: pd.Series, customers: pd.Series) -> tuple[np.ndarray, 
 def _ended(log: EventLog, labels: np.ndarray, case: np.ndarray) -> tuple[pd.DataFrame, int]:
     """One row per theme and case that is over: theme, case, customer, called; and how many cases are still open."""
     pairs = pd.DataFrame({"theme": labels, "case": case}).query("theme >= 0 and case >= 0").drop_duplicates()
-    called = eventlog.first_touch(log, log.stage == log.escalation) < log.n_touches
     position = pairs["case"].to_numpy()
     still = log.case_open[position]
-    pairs = pairs.assign(customer=log.customer_of_case[position], called=called[position])
+    pairs = pairs.assign(customer=log.customer_of_case[position], called=_called(log)[position])
     return pairs[~still], int(pairs.loc[still, "case"].nunique())
 
 
@@ -160,7 +189,7 @@ def _calls_by_theme(ended: pd.DataFrame, n_themes: int) -> pd.DataFrame:
         difference, p_value = _difference(ended, theme)
         calls = _share_of_calls(ended[ended["theme"] == theme])
         rows.append({"theme": theme, **calls, "p_value": p_value, "differs": np.sign(np.nan_to_num(difference))})
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=["theme", *_CALLS, "p_value", "differs"])
     tested = table["p_value"].notna()
     adjusted = table["p_value"].copy()
     adjusted[tested] = distributions.false_discovery_control(table.loc[tested, "p_value"]) if tested.any() else np.nan
@@ -173,7 +202,7 @@ def _share_of_calls(ended: pd.DataFrame) -> dict[str, float]:
     per_customer = cases.groupby("customer")["called"].agg(["sum", "count"])
     share, low, high = stats.ratio_interval(per_customer["sum"].to_numpy(int), per_customer["count"].to_numpy(int))
     n_calls = int(per_customer["sum"].sum())
-    return {"n_cases": len(cases), "n_calls": n_calls, "call_share": share, "call_low": low, "call_high": high}
+    return dict(zip(_CALLS, (len(cases), n_calls, share, low, high), strict=True))
 
 
 def _difference(ended: pd.DataFrame, theme: int) -> tuple[float, float]:

@@ -139,6 +139,11 @@ def say_typical(asks: TicketThemes, longest: int = 400) -> str:
     return "\n\n".join(blocks)
 
 
+def say_stories_of(theme: str, asks: TicketThemes) -> str:
+    """Of which theme the stories are that follow."""
+    return f"Cases about “{escape(theme)}” that reached {escape(asks.escalation)}." if theme else _no()
+
+
 def _cut(text: str, longest: int) -> str:
     text = " ".join(text.split())
     return escape(text if len(text) <= longest else text[: longest - 1].rstrip() + "…")

@@ -1,0 +1,523 @@
+"""Themes: against oracles, by hand, on planted topics, and on texts that nobody would write."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as distributions
+from sklearn.cluster import KMeans
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+
+from cxlib import eventlog, redact, stats, themes
+from cxlib.figures import themes as figures
+from cxlib.schema import DataError
+from cxlib.store import open_dataset, write_dataset
+from cxlib.themes import clusters, graph, layout, names, tickets
+from cxlib.themes.texts import lexical
+from cxlib.words import themes as words
+
+TOPICS = {
+    "refund": "refund money back credit returned payment bank statement late promised",
+    "login": "password login reset locked account code sign link expired user",
+    "export": "export file csv upload column rows import spreadsheet download format",
+    "slow": "slow page loading timeout wheel minutes browser freeze outage server",
+    "mobile": "phone app crash tablet camera update battery photo offline screen",
+    "invoice": "invoice amount vat price seats contract discount bill yearly order",
+}
+
+
+def written(n, seed=0, topics=6):
+    """Texts of seven words, four of them of one topic and three of any; and the topics."""
+    draw = np.random.default_rng(seed)
+    pools = [pool.split() for pool in list(TOPICS.values())[:topics]]
+    every = sorted(word for pool in pools for word in pool)
+    planted = draw.integers(0, topics, n)
+    return [" ".join([*draw.choice(pools[t], 4, replace=False), *draw.choice(every, 3)]) for t in planted], planted
+
+
+def unit(n, d, seed=0):
+    return normalize(np.random.default_rng(seed).normal(size=(n, d)))
+
+
+# --- the parts, against oracles and by hand -----------------------------------------------------------------
+
+
+def test_neighbours_are_those_of_scikit_learn():
+    points, others = unit(2300, 20), unit(150, 20, seed=1)
+    index, cosine = graph.neighbours(points, 15)
+    far, theirs = NearestNeighbors(n_neighbors=15, metric="cosine", algorithm="brute").fit(points).kneighbors()
+    assert (index == theirs).mean() > 0.999  # ties aside
+    assert np.allclose(1 - cosine, far, atol=1e-8)
+    _, theirs = NearestNeighbors(n_neighbors=4, metric="cosine", algorithm="brute").fit(points).kneighbors(others)
+    assert (graph.neighbours(others, 4, among=points)[0] == theirs).mean() > 0.999
+
+
+def test_each_text_has_as_strong_ties_as_every_other():
+    distance = 1 - graph.neighbours(unit(500, 5), 15)[1]
+    weight = graph._local_weights(distance)
+    assert np.allclose(weight.sum(axis=1), np.log2(15), atol=0.01)
+    assert (weight[:, 0] == 1).all()
+    assert (np.diff(weight, axis=1) <= 0).all()
+    ties = graph.fuzzy_graph(unit(500, 5)).toarray()
+    assert np.allclose(ties, ties.T)
+    assert ties.max() <= 1
+    assert (np.diag(ties) == 0).all()
+
+
+def test_groups_without_any_tie_between_them_are_found_whole():
+    points = normalize(np.repeat(np.eye(20), 30, axis=0) + 0.01 * np.random.default_rng(0).normal(size=(600, 20)))
+    ties = graph.fuzzy_graph(points)
+    assert graph.csgraph.connected_components(ties)[0] == 20
+    assert adjusted_rand_score(np.repeat(np.arange(20), 30), graph.partition(ties, 20)) == 1
+
+
+def test_log_odds_are_those_of_the_formula_worked_by_hand():
+    # "late": 6 of 10 counts inside, 2 of 30 outside; prior 4 spread as 8 and 32 of 40, so 0.8 and 3.2
+    late = np.log(6.8 / 7.2) - np.log(2.8 / 31.2)
+    expected = late / np.sqrt(1 / 6.8 + 1 / 2.8)
+    z = names.log_odds(np.array([6, 4]), np.array([2, 28]), prior=4)
+    assert z[0] == pytest.approx(expected)
+    assert z[1] == pytest.approx(-late / np.sqrt(1 / 7.2 + 1 / 31.2))
+
+
+def test_mixing_is_the_share_of_the_smaller_themes_ties_counted_by_hand():
+    ties = np.array([[0, 1, 0, 0], [1, 0, 0.5, 0], [0, 0.5, 0, 0], [0, 0, 0, 0]])
+    mixed = layout.mixing(graph.sparse.csr_matrix(ties), np.array([0, 0, 1, 2]))
+    assert mixed.iloc[0].tolist() == [0, 1, 1.0]  # theme 1 has ties of .5 in all, all of them to theme 0
+    assert mixed["share"].tolist()[1:] == [0, 0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 9))
+def test_no_two_themes_share_a_place_on_the_map(n, seed):
+    places = layout.place_themes(unit(n, 6, seed))
+    assert len(places.drop_duplicates()) == n
+    assert np.isfinite(places.to_numpy()).all()
+
+
+def test_shares_and_their_intervals_are_those_of_stats_by_customer():
+    labels, customers = np.array([0, 0, 1, 0, -1, 1]), ["a", "a", "a", "b", "b", None]
+    table = clusters.shares_by(labels, customers)
+    assert table["n"].tolist() == [3, 2]
+    assert table.loc[0, ["share", "low", "high"]].tolist() == pytest.approx(
+        stats.ratio_interval(np.array([2, 1, 0]), np.array([3, 1, 1]))
+    )
+
+
+# --- fit ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def planted():
+    texts, topic = written(600)
+    return texts, topic, themes.fit(texts)
+
+
+def test_planted_topics_and_their_number_are_found(planted):
+    _, topic, found = planted
+    assert len(found.table) == 6
+    assert adjusted_rand_score(topic, found.labels) > 0.95
+    assert found.stability.set_index("k")["stability"].idxmax() == 6
+
+
+def test_the_table_adds_up_and_the_largest_theme_comes_first(planted):
+    texts, _, found = planted
+    table = found.table
+    assert table["n"].sum() == found.n_texts == len(texts)
+    assert table["share"].sum() == pytest.approx(1)
+    assert table["n"].is_monotonic_decreasing
+    assert table["n"].tolist() == np.bincount(found.labels).tolist()
+    assert ((table["low"] < table["share"]) & (table["share"] < table["high"])).all()
+
+
+def test_names_are_words_of_the_topic_and_differ(planted):
+    _, topic, found = planted
+    assert found.table["name"].is_unique
+    for row in found.table.itertuples():
+        pool = list(TOPICS.values())[np.bincount(topic[found.labels == row.theme]).argmax()].split()
+        assert set(re.findall(r"\w+", row.name)) <= set(pool)
+
+
+def test_typical_texts_are_of_the_theme_and_nearer_to_its_middle_than_others(planted):
+    texts, _, found = planted
+    _, points = lexical(texts)
+    for row in found.table.itertuples():
+        inside = found.labels == row.theme
+        closeness = points[inside] @ normalize(points[inside].mean(axis=0, keepdims=True))[0]
+        assert len({texts[i] for i in row.typical}) == 3
+        assert set(np.flatnonzero(inside)[np.argsort(-closeness)[:3]]) == set(row.typical)
+
+
+def test_the_order_of_the_texts_changes_nothing(planted):
+    texts, _, found = planted
+    order = np.random.default_rng(7).permutation(len(texts))
+    again = themes.fit([texts[i] for i in order], k=6)
+    assert (again.labels == found.labels[order]).all()
+    assert again.table.drop(columns="typical").equals(found.table.drop(columns="typical"))
+    assert [[texts[order[i]] for i in t] for t in again.table["typical"]] == [
+        [texts[i] for i in t] for t in found.table["typical"]
+    ]
+
+
+def test_texts_beyond_the_core_join_the_theme_of_their_neighbours(planted, monkeypatch):
+    texts, topic, _ = planted
+    monkeypatch.setattr(clusters, "_CORE", 250)
+    monkeypatch.setattr(clusters, "_BLOCK", 100)
+    found = themes.fit(texts, k=6)
+    assert adjusted_rand_score(topic, found.labels) > 0.9
+    order = np.random.default_rng(3).permutation(len(texts))
+    assert (themes.fit([texts[i] for i in order], k=6).labels == found.labels[order]).all()
+
+
+def test_equal_texts_count_each_but_are_one_text():
+    found = themes.fit(["late refund"] * 5 + ["Late  REFUND"] + ["reset password"] * 2, k=2)
+    assert found.table["n"].tolist() == [6, 2]
+    assert found.n_distinct == 2
+    assert found.table["typical"].tolist() == [(0,), (6,)]
+
+
+def test_texts_without_words_are_counted_apart():
+    found = themes.fit([None, "late refund", "", " !? \n", "\0", float("nan"), "[e-mail]"])
+    assert found.labels.tolist() == [-1, 0, -1, -1, -1, -1, -1]
+    assert (found.n_texts, found.n_empty) == (1, 6)
+    assert found.table["share"].tolist() == [1]
+
+
+@pytest.mark.parametrize("texts", [["one text"], ["same"] * 1000, ["a b", "c d", "e f", "g h", "i j"], ["x"], ["12", "34"]])
+def test_few_texts_are_one_theme_unless_a_number_is_given(texts):
+    found = themes.fit(texts)
+    assert found.labels.tolist() == [0] * len(texts)
+    assert found.stability.empty
+    each = themes.fit(texts, k=len(set(texts)))
+    assert len(each.table) == len(set(texts))
+    assert each.table["name"].is_unique
+    assert each.table["name"].str.len().gt(0).all()
+
+
+@pytest.mark.parametrize(
+    "texts, k, message",
+    [
+        ([], None, "none of the 0 texts has a word"),
+        (["", None, "?"], 2, "none of the 3 texts has a word"),
+        (["a b"] * 9, 2, "2 themes asked for, but there are 1 distinct texts: ask for 1 to 1"),
+        (["a b", "c d"], 0, "0 themes asked for"),
+    ],
+)
+def test_what_cannot_be_grouped_is_refused_with_what_can(texts, k, message):
+    with pytest.raises(DataError, match=message):
+        themes.fit(texts, k=k)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.text(max_size=30)), max_size=12), st.integers(0, 3))
+def test_any_texts_give_labels_and_whole_shares_or_a_clear_refusal(texts, seed):
+    try:
+        found = themes.fit(texts, seed=seed)
+    except DataError:
+        assert not any(char.isalnum() for text in texts if text for char in text.casefold())
+    else:
+        assert len(found.labels) == len(texts)
+        assert found.n_texts + found.n_empty == len(texts)
+        assert found.table["share"].sum() == pytest.approx(1)
+
+
+def test_thai_emoji_right_to_left_and_a_very_long_text_are_texts():
+    odd = ["ลืมรหัสผ่าน", "คืนเงินช้า", "نسيت كلمة المرور", "password 🔑🔑🔑", "refund " * 30_000, "\ud800 half"]
+    found = themes.fit(odd * 2 + ["late refund", "reset password"], k=3)
+    assert (found.labels >= 0).all()
+    assert found.labels[:6].tolist() == found.labels[6:12].tolist()
+
+
+_PROGRAM = """
+import sys, hashlib
+sys.path.insert(0, "tests")
+from test_themes import written, digest
+from cxlib import themes
+print(digest(themes.fit(written(300, seed=5)[0])))
+"""
+
+
+def digest(found):
+    whole = (
+        found.labels.tobytes()
+        + found.table.to_csv().encode()
+        + found.stability.to_csv().encode()
+        + found.places.to_csv().encode()
+    )
+    return hashlib.sha256(whole).hexdigest()
+
+
+def test_another_process_with_more_threads_and_other_hashes_finds_the_same():
+    threads = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "PYTHONHASHSEED": "77"}
+    ran = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        env=os.environ | threads,
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.strip() == digest(themes.fit(written(300, seed=5)[0]))
+
+
+# --- the truth ----------------------------------------------------------------------------------------------
+
+
+def test_banking77_intents_are_found_without_any_model(real_data):
+    questions = pd.read_csv(real_data / "banking77" / "test.csv")
+    found = themes.fit(questions["text"].tolist(), k=77)
+    assert adjusted_rand_score(questions["category"], found.labels) >= 0.32  # measured: .36
+    assert normalized_mutual_info_score(questions["category"], found.labels) >= 0.66  # measured: .69
+
+
+@pytest.fixture(scope="module")
+def asks(demo):
+    if not (demo / "truth" / "tickets.parquet").is_file():
+        pytest.skip("no data/demo: make it with make demo")
+    dataset = open_dataset(demo)
+    topics = pd.read_parquet(demo / "truth" / "tickets.parquet").set_index("ticket_id")["topic"]
+    return themes.of_tickets(dataset, eventlog.compile(dataset), k=topics.nunique()), topics, dataset
+
+
+def test_the_planted_topics_of_the_demo_are_found_and_plain_clustering_finds_fewer(asks):
+    found, topics, dataset = asks
+    truth = topics.loc[found.tickets["ticket_id"]]
+    assert adjusted_rand_score(truth, found.tickets["theme"]) >= 0.80  # measured: .92
+    vectors = TfidfVectorizer(sublinear_tf=True, min_df=2, stop_words="english").fit_transform(tickets.ticket_texts(dataset))
+    plain = adjusted_rand_score(truth, KMeans(topics.nunique(), n_init=3, random_state=0).fit_predict(vectors))
+    assert plain <= 0.75
+
+
+def test_no_name_or_address_of_a_customer_is_shown(asks):
+    found, _, dataset = asks
+    shown = " ".join([words.say_typical(found), *found.table["name"], *found.table["keywords"]]).casefold()
+    known = redact.gazetteer(dataset.tables)
+    assert not redact.spans(" ".join([*found.table["name"], *found.table["keywords"]]), known)
+    for column in ("email", "phone", "name"):
+        values = dataset.tables["users"][column].dropna().str.casefold()
+        assert not [value for value in values if value in shown]
+
+
+def test_each_theme_of_the_demo_is_named_by_words_of_its_own_topic(asks):
+    found, topics, _ = asks
+    truth = topics.loc[found.tickets["ticket_id"]].to_numpy()
+    main = pd.Series(truth).groupby(found.tickets["theme"].to_numpy()).agg(lambda t: t.mode()[0])
+    assert main.is_unique
+    named = dict(zip(main, found.table["name"], strict=True))
+    assert "refund" in named["refund_missing"] or "credit" in named["refund_missing"]
+    assert "invoice" in named["invoice_amount"] or "charged" in named["invoice_amount"]
+    assert "sync" in named["sync_stuck"]
+
+
+# --- tickets and their cases --------------------------------------------------------------------------------
+
+
+def made(folder, ticket_rows, touch_rows=(), **tables):
+    out = folder / f"dataset-{len(list(folder.iterdir()))}"
+    about = {
+        "name": "shop",
+        "timezone": "Europe/Berlin",
+        "observed_from": "2026-01-01T00:00:00Z",
+        "observed_until": "2026-06-01T00:00:00Z",
+    }
+    rows = {"tickets": ticket_rows, "touchpoints": touch_rows, **tables}
+    write_dataset(out, about, {name: pd.DataFrame(list(data)) for name, data in rows.items() if len(data)})
+    dataset = open_dataset(out)
+    return dataset, eventlog.compile(dataset)
+
+
+def touch(number, case, stage, day=1, ticket=""):
+    at = f"2026-02-{day:02d}T10:00:{number % 60:02d}Z"
+    return {
+        "touchpoint_id": f"t{number}",
+        "user_id": case[0],
+        "case_id": case,
+        "occurred_at": at,
+        "stage": stage,
+        "ticket_id": ticket,
+    }
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Tickets 1 and 2 belong to case a1, 3 to b1 (by a touch), 4 to c1, which is open, 5 to none; case a2 has no ticket."""
+    told = [("1", "a1", "late refund"), ("2", "a1", "refund late"), ("3", "", "reset password"), ("4", "c1", "password reset")]
+    told += [("5", "", "late refund")]
+    done = {"1": "2026-02-03T00:00:00Z", "2": "2026-02-03T00:00:00Z", "3": "2026-02-03T00:00:00Z", "5": "2026-02-03T00:00:00Z"}
+    rows = [
+        {
+            "ticket_id": i,
+            "user_id": "",
+            "case_id": case,
+            "short_description": text,
+            "category": "x",
+            "resolved_at": done.get(i, ""),
+        }
+        for i, case, text in told
+    ]
+    touches = [touch(1, "a1", "help"), touch(2, "a1", "phone"), touch(3, "a2", "phone")]
+    touches += [touch(4, "b1", "agent", ticket="3"), touch(5, "c1", "agent")]
+    return made(tmp_path, rows, touches)
+
+
+def test_cases_of_themes_are_joined_and_counted_by_hand(small):
+    asks = themes.of_tickets(*small, k=2)
+    assert asks.tickets["case_id"].fillna("").tolist() == ["a1", "a1", "b1", "c1", ""]
+    table = asks.table.set_index("name")
+    assert table["n"].tolist() == [3, 2]
+    assert table[["n_cases", "n_calls"]].to_numpy().tolist() == [[1, 1], [1, 0]]  # a1 once; b1; c1 is open
+    assert (asks.n_open, asks.n_no_case, asks.n_unsorted) == (1, 1, 0)
+    assert asks.calls["n_cases"] == 2
+    assert asks.calls["call_share"] == 0.5
+    name, cases = themes.called(asks)
+    assert name == asks.table["name"][0]
+    assert cases.tolist() == ["a1"]
+
+
+def test_without_any_text_the_categories_stand_in_and_it_is_said(tmp_path):
+    rows = [
+        {"ticket_id": str(i), "category": "b" if i < 3 else "a" if i < 5 else "", "short_description": " "} for i in range(6)
+    ]
+    asks = themes.of_tickets(*made(tmp_path, rows, [touch(1, "a1", "help")]), k=17)
+    assert asks.source == "category"
+    assert asks.table["name"].tolist() == ["b", "a"]
+    assert asks.table["n"].tolist() == [3, 2]
+    assert asks.n_unsorted == 1
+    assert "no ticket has a text" in words.say_tickets(asks)
+    assert "2 categories stand in" in words.say_themes(asks)
+    assert figures.draw_themes(asks).has_data()
+    with pytest.raises(ValueError, match="come from category"):
+        figures.draw_theme_map(asks)
+
+
+@pytest.mark.parametrize("rows", [[], [{"ticket_id": "1"}, {"ticket_id": "2"}]])
+def test_without_tickets_or_anything_in_them_every_sentence_says_so(tmp_path, rows):
+    asks = themes.of_tickets(*made(tmp_path, rows, [touch(1, "a1", "help")]))
+    assert asks.source == "none"
+    assert asks.table.empty
+    assert asks.metrics[["value", "n"]].to_numpy().tolist() == [[0, 0]]
+    for name in dir(words):
+        if name.startswith("say_") and name not in ("say_stories_of", "share_with_interval"):
+            assert "no ticket" in getattr(words, name)(asks)
+    assert themes.called(asks)[0] == ""
+    assert {"name", "call_share", "differs", "p_value"} <= set(asks.table)
+
+
+def test_a_title_that_the_description_repeats_is_said_once(tmp_path):
+    rows = [
+        {"ticket_id": "1", "short_description": "Late refund", "description": "Late refund since May, write to jo@example.com"}
+    ]
+    dataset, _ = made(tmp_path, rows)
+    assert tickets.ticket_texts(dataset).tolist() == ["Late refund since May, write to [e-mail]"]
+
+
+def test_months_are_those_of_the_data_sets_own_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr(tickets, "_FEWEST_A_MONTH", 2)
+    at = [
+        "2026-01-31T22:59:59Z",
+        "2026-01-31T23:00:00Z",
+        "2026-02-10T00:00:00Z",
+        "2026-01-02T00:00:00Z",
+        "2026-03-31T00:00:00Z",
+    ]
+    rows = [{"ticket_id": str(i), "opened_at": t, "category": "b" if i == 1 else "a"} for i, t in enumerate(at)]
+    asks = themes.of_tickets(*made(tmp_path, rows, [touch(1, "a1", "help")]))
+    months = asks.months.assign(month=asks.months["month"].astype(str).str[:7])
+    assert months[["theme", "month", "n", "n_all"]].to_numpy().tolist() == [
+        [0, "2026-01", 2, 2], [0, "2026-02", 1, 2], [1, "2026-01", 0, 2], [1, "2026-02", 1, 2]
+    ]  # fmt: skip
+    assert asks.changes.set_index("name").loc["b", "change"] == 0.5
+    assert "No theme's share" in words.say_theme_months(asks)
+
+
+def cases(rates, seed, customers=300, spread=1.0):
+    """Cases of customers who differ in how readily they call, each case with one theme drawn at random."""
+    draw = np.random.default_rng(seed)
+    customer = np.repeat(np.arange(customers), draw.integers(1, 6, customers))
+    theme = draw.integers(0, len(rates), len(customer))
+    ready = draw.normal(0, spread, customers)[customer] + np.log(np.array(rates) / (1 - np.array(rates)))[theme]
+    called = draw.random(len(customer)) < 1 / (1 + np.exp(-ready))
+    return pd.DataFrame({"theme": theme, "case": np.arange(len(customer)), "customer": customer, "called": called})
+
+
+def test_a_theme_like_the_others_is_seldom_called_different():
+    alarms = sum(tickets._difference(cases([0.2] * 8, seed), 0)[1] < 0.05 for seed in range(100))
+    assert 1 <= alarms <= 11
+
+
+def test_a_theme_that_calls_more_is_found_and_its_neighbours_are_left_alone():
+    table = tickets._calls_by_theme(cases([0.6, *[0.2] * 5, 0.02], 1, customers=900), 7)
+    assert table["differs"].tolist()[0] == 1
+    assert table["differs"].tolist()[6] == -1
+    adjusted = distributions.false_discovery_control(table["p_value"])
+    assert ((table["differs"] != 0) == (adjusted <= 0.05)).all()
+
+
+def test_the_comparison_of_one_case_per_customer_is_the_test_of_two_proportions():
+    ended = pd.DataFrame({"theme": [0] * 2000 + [1] * 3000, "case": range(5000), "customer": range(5000)})
+    ended["called"] = [True] * 440 + [False] * 1560 + [True] * 600 + [False] * 2400
+    difference, p_value = tickets._difference(ended, 0)
+    chi2 = distributions.chi2_contingency([[440, 1560], [600, 2400]], correction=False)
+    assert difference == pytest.approx(0.02)
+    assert p_value == pytest.approx(chi2.pvalue, rel=0.05)
+
+
+def test_sentences_do_not_name_a_theme_that_does_not_differ(small):
+    asks = themes.of_tickets(*small, k=2)
+    assert "No theme differs clearly" in words.say_themes(asks)
+    assert "0 of 2" not in words.say_theme_calls(asks)
+    assert "too few cases to compare" in words.say_theme_calls(asks)
+    assert "too few texts to choose" in words.say_stability(asks)
+    assert "too few dates" in words.say_theme_months(asks)
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "[x](javascript:alert(1))",
+    "$\\frac{a}{$",
+    "a|b`c`\n\n# d",
+]
+
+
+@pytest.mark.parametrize("column", ["short_description", "category"])
+def test_hostile_texts_and_categories_stay_text(tmp_path, column):
+    rows = [{"ticket_id": f"<b>{i}", column: text + f" {word}"} for i, text in enumerate(HOSTILE) for word in "ab"]
+    rows = [row | {"ticket_id": row["ticket_id"] + str(i)} for i, row in enumerate(rows)]
+    asks = themes.of_tickets(*made(tmp_path, rows, [touch(1, "a1", "help")]), k=4)
+    said = [words.say_tickets(asks), words.say_themes(asks), words.say_theme_map(asks), words.say_typical(asks)]
+    assert not re.search(r"<(img|script|b>)|\]\(|[`$]", " ".join(said))
+    figures.draw_themes(asks).figure.canvas.draw()
+    if asks.themes:
+        figures.draw_theme_map(asks).figure.canvas.draw()
+    plt.close("all")
+
+
+def test_figures_draw_what_the_tables_hold(asks):
+    found, _, _ = asks
+    left = figures.draw_themes(found)
+    assert [bar.get_width() for bar in left.patches] == pytest.approx(found.table["share"].tolist()[::-1])
+    drawn = {text.get_text().replace("\n", " ") for text in figures.draw_theme_map(found).texts}
+    assert drawn >= {name for name in found.table["name"] if len(name) <= 40}
+    panel = figures.draw_theme_months(found)
+    assert panel.lines[0].get_ydata().tolist() == found.months.query(f"theme == {found.changes['theme'][0]}")["share"].tolist()
+    plt.close("all")
+
+
+def test_names_on_the_map_do_not_cover_each_other(asks):
+    ax = figures.draw_theme_map(asks[0])
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert not [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].overlaps(boxes[j])]
+    plt.close("all")
