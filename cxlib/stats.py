@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtri, pdtr, stdtrit
 
 LEVEL = 0.95
+_POISSON = pdtr(np.arange(20), 1)  # P(Poisson(1) <= k)
 
 
 def wilson(k: float, n: float, quantile: float | None = None) -> tuple[float, float]:
@@ -117,7 +118,7 @@ def poisson_weights(key: np.ndarray, seed: int, replicate: int) -> np.ndarray:
     with np.errstate(over="ignore"):
         salt = _mixed(np.array([(seed * 1_000_003 + replicate + 1) % 2**64], dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
         uniform = (_mixed(np.asarray(key, dtype=np.uint64) + salt) >> np.uint64(11)) * 2.0**-53
-    return np.searchsorted(pdtr(np.arange(20), 1), uniform, side="right").astype(np.int8)
+    return np.searchsorted(_POISSON, uniform, side="right").astype(np.int8)
 
 
 def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray | None = None) -> pd.DataFrame:

@@ -67,6 +67,18 @@ def test_times_with_an_offset_become_utc(tmp_path):
     assert open_dataset(tmp_path / "d").tables["touchpoints"]["occurred_at"].iloc[0] == pd.Timestamp("2025-12-31T22:30Z")
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_typed_times_of_any_unit_are_read(tmp_path, unit, zone):
+    time = pd.Series(pd.to_datetime(["2026-06-01T12:00:00"])).dt.as_unit(unit).dt.tz_localize(zone)
+    frame = pd.DataFrame([GOOD]).assign(occurred_at=time)
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": frame})
+    frame.to_parquet(tmp_path / "touchpoints.parquet")
+    expected = pd.Timestamp("2026-06-01T10:00Z" if zone == "Europe/Berlin" else "2026-06-01T12:00Z")
+    for folder in (tmp_path / "d", tmp_path):
+        assert open_dataset(folder).tables["touchpoints"]["occurred_at"].tolist() == [expected]
+
+
 def test_a_folder_written_by_other_hands_is_checked_when_it_is_opened(tmp_path):
     pd.DataFrame([GOOD, GOOD | {"stage": "fax"}]).to_parquet(tmp_path / "touchpoints.parquet")
     dataset = open_dataset(tmp_path)

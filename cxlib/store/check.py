@@ -56,8 +56,8 @@ def _cast(name: str, kind: str, stored_as: str) -> str:
     if kind == "date":
         return f"TRY_CAST({text} AS DATE)"
     if kind == "time":
-        if stored_as == "TIMESTAMP WITH TIME ZONE":
-            return c
+        if stored_as in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"):
+            return f"CAST({c} AS TIMESTAMPTZ)"
         if stored_as.startswith("TIMESTAMP") or stored_as == "DATE":
             return f"timezone('UTC', CAST({c} AS TIMESTAMP))"
         return (
