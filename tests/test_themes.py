@@ -180,6 +180,12 @@ def test_texts_beyond_the_core_join_the_theme_of_their_neighbours(planted, monke
     assert (themes.fit([texts[i] for i in order], k=6).labels == found.labels[order]).all()
 
 
+def test_a_heap_with_a_few_odd_texts_beside_it_is_not_chosen():
+    curve = pd.DataFrame({"k": [4, 5, 20, 23], "stability": [0.8, 0.75, 0.5, 0.495], "largest": [0.9, 0.6, 0.2, 0.2]})
+    assert clusters._most_stable(curve) == 23
+    assert clusters._most_stable(curve.assign(largest=0.9)) == 4
+
+
 def test_equal_texts_count_each_but_are_one_text():
     found = themes.fit(["late refund"] * 5 + ["Late  REFUND"] + ["reset password"] * 2, k=2)
     assert found.table["n"].tolist() == [6, 2]
@@ -424,13 +430,12 @@ def test_a_title_that_the_description_repeats_is_said_once(tmp_path):
 
 def test_months_are_those_of_the_data_sets_own_clock(tmp_path, monkeypatch):
     monkeypatch.setattr(tickets, "_FEWEST_A_MONTH", 2)
-    at = [
-        "2026-01-31T22:59:59Z",
-        "2026-01-31T23:00:00Z",
-        "2026-02-10T00:00:00Z",
-        "2026-01-02T00:00:00Z",
+    at = ["2026-01-31T22:59:59Z", "2026-01-31T23:00:00Z", "2026-02-10T00:00:00Z", "2026-01-02T00:00:00Z"]
+    at += [
         "2026-03-31T00:00:00Z",
-    ]
+        "2026-06-01T00:00:00Z",
+        "2026-05-31T23:00:00Z",
+    ]  # one a month, and a month not observed whole
     rows = [{"ticket_id": str(i), "opened_at": t, "category": "b" if i == 1 else "a"} for i, t in enumerate(at)]
     asks = themes.of_tickets(*made(tmp_path, rows, [touch(1, "a1", "help")]))
     months = asks.months.assign(month=asks.months["month"].astype(str).str[:7])
@@ -464,6 +469,19 @@ def test_a_theme_that_calls_more_is_found_and_its_neighbours_are_left_alone():
     assert ((table["differs"] != 0) == (adjusted <= 0.05)).all()
 
 
+def test_of_many_themes_alike_none_is_called_different_by_chance():
+    table = tickets._calls_by_theme(cases([0.2] * 40, 5, customers=900), 40)
+    assert (table["p_value"] < 0.05).any()
+    assert (table["differs"] == 0).all()
+
+
+def test_a_case_with_two_tickets_of_a_theme_weighs_once_in_every_comparison(small):
+    dataset, log = small
+    ended, _ = tickets._ended(log, np.array([0, 0, 1, 1, 0]), tickets.cases_of(dataset, log))
+    assert not ended.duplicated(["theme", "case"]).any()
+    assert len(ended) == 2
+
+
 def test_the_comparison_of_one_case_per_customer_is_the_test_of_two_proportions():
     ended = pd.DataFrame({"theme": [0] * 2000 + [1] * 3000, "case": range(5000), "customer": range(5000)})
     ended["called"] = [True] * 440 + [False] * 1560 + [True] * 600 + [False] * 2400
@@ -479,7 +497,7 @@ def test_sentences_do_not_name_a_theme_that_does_not_differ(small):
     assert "0 of 2" not in words.say_theme_calls(asks)
     assert "too few cases to compare" in words.say_theme_calls(asks)
     assert "too few texts to choose" in words.say_stability(asks)
-    assert "too few dates" in words.say_theme_months(asks)
+    assert "no two whole months" in words.say_theme_months(asks)
 
 
 HOSTILE = [

@@ -25,6 +25,7 @@ _BLOCK = 5_000  # other texts placed at once
 _SAMPLE = 2_500  # distinct texts on which the number of themes is chosen
 _FEWEST = 30  # fewer distinct texts than this are one theme unless a number is given
 _TIED = 0.01  # stabilities this close count as equal: the finer themes are then the more useful
+_HEAP = 0.5  # a theme with a larger share of the texts is a heap
 _TEXTS_PER_THEME = 40  # the most themes tried: one per this many distinct texts
 _GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of themes tried
 
@@ -37,9 +38,7 @@ class Themes:
     table: (
         pd.DataFrame
     )  # one row per theme, largest first: theme, name, n, share, low, high, keywords, typical (positions of texts)
-    stability: (
-        pd.DataFrame
-    )  # one row per number of themes tried: k, stability, low, high, n; empty if k was given or nothing to choose
+    stability: pd.DataFrame  # one row per number of themes tried: see graph.stability; empty if k was given
     places: pd.DataFrame  # one row per theme: theme, x, y on the map
     mixing: pd.DataFrame  # one row per pair of themes: theme, other, share
     n_texts: int  # with words
@@ -58,7 +57,7 @@ def fit(
         One per ticket, redacted: names repeat their words. Missing ones and those without a letter or digit are labelled -1.
     k : int, optional
         How many themes. Without it, the number at which partitions of random 80 % of the texts agree best (`stability`),
-        the larger where two agree as well.
+        the larger where two agree as well; numbers at which one theme holds more than half of the texts are passed over.
     seed : int
         Of everything random. Same texts and seed, same themes, in any order of the texts and on any number of threads.
     customers : sequence, optional
@@ -117,7 +116,9 @@ def fit(
 
 
 _COLUMNS = ["theme", "name", "n", "share", "low", "high", "keywords", "typical"]
-_NO_CURVE = pd.DataFrame({"k": [], "stability": [], "low": [], "high": [], "n": []}).astype({"k": int, "n": int})
+_NO_CURVE = pd.DataFrame(columns=["k", "stability", "low", "high", "n", "largest"]).astype(
+    {"k": int, "n": int, "largest": float}
+)
 
 
 def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
@@ -170,8 +171,13 @@ def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
 
 
 def _most_stable(curve: pd.DataFrame) -> int:
-    """The number of themes at which partitions agree best, the largest of those as good; one where there is no choice."""
-    return int(curve.loc[curve["stability"] >= curve["stability"].max() - _TIED, "k"].max()) if len(curve) else 1
+    """The number of themes at which partitions agree best, the largest of those as good; one where there is no choice.
+
+    A heap with a few odd texts beside it comes out the same each time and says nothing: numbers at which one theme holds more
+    than half of the texts count only if all do.
+    """
+    told = curve[curve["largest"] <= _HEAP] if (curve["largest"] <= _HEAP).any() else curve
+    return int(told.loc[told["stability"] >= told["stability"].max() - _TIED, "k"].max()) if len(told) else 1
 
 
 def _by_size(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:

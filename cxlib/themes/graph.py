@@ -145,7 +145,8 @@ def stability(points: np.ndarray, grid: Sequence[int], seed: int = 0, runs: int 
     -------
     DataFrame
         k, stability (mean over pairs of runs of the adjusted Rand index on the texts that both saw; 1 = the same groups, 0 = no
-        more than chance), low and high (the least and the most of the pairs), n (pairs).
+        more than chance), low and high (the least and the most of the pairs), n (pairs), largest (share of a run's texts in its
+        largest group, 0 to 1, mean over runs).
 
     References
     ----------
@@ -156,13 +157,12 @@ def stability(points: np.ndarray, grid: Sequence[int], seed: int = 0, runs: int 
     views = [spectral(fuzzy_graph(points[sample]), max(grid)) for sample in samples]
     rows = []
     for k in grid:
-        labels = [
-            dict(zip(sample.tolist(), cut(view, k, seed, starts=3).tolist(), strict=True))
-            for sample, view in zip(samples, views, strict=True)
-        ]
+        groups = [cut(view, k, seed, starts=3) for view in views]
+        labels = [dict(zip(*pair, strict=True)) for pair in zip((s.tolist() for s in samples), groups, strict=True)]
         agreed = [_agreement(labels[i], labels[j]) for i in range(runs) for j in range(i)]
-        rows.append((k, np.mean(agreed), np.min(agreed), np.max(agreed), len(agreed)))
-    return pd.DataFrame(rows, columns=["k", "stability", "low", "high", "n"])
+        largest = np.mean([np.bincount(group).max() / len(group) for group in groups])
+        rows.append((k, np.mean(agreed), np.min(agreed), np.max(agreed), len(agreed), largest))
+    return pd.DataFrame(rows, columns=["k", "stability", "low", "high", "n", "largest"])
 
 
 def _agreement(one: dict[int, int], other: dict[int, int]) -> float:

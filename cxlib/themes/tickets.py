@@ -10,7 +10,7 @@ from scipy import stats as distributions
 
 from cxlib import eventlog, redact, stats
 from cxlib.eventlog import EventLog
-from cxlib.store import Dataset
+from cxlib.store import Dataset, Settings
 from cxlib.themes.clusters import NO_TEXT, Themes, fit, shares_by
 from cxlib.themes.texts import plain
 
@@ -27,7 +27,7 @@ class TicketThemes:
     table: pd.DataFrame  # one row per theme, largest first; see `of_tickets`
     tickets: pd.DataFrame  # one row per ticket: ticket_id, theme (-1 = no text, no category), case_id, called (of the case)
     typical: pd.DataFrame  # theme, name, ticket_id, text (redacted): three per theme; empty where there is no text
-    months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of months with 30 tickets or more
+    months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of whole months with 30 tickets or more
     changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
     calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
     themes: Themes | None  # how the texts were grouped; None for categories
@@ -88,7 +88,7 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
     texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
     found = fit(texts.tolist(), k, seed, customers=customers) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
-    months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings.timezone)
+    months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings)
     case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
     ended, n_open = _ended(log, labels, case)
     return TicketThemes(
@@ -228,19 +228,28 @@ def _typical(found: Themes, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataF
     return shown.assign(ticket_id=tickets["ticket_id"].to_numpy()[position], text=texts.to_numpy()[position])
 
 
-def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, timezone: str) -> pd.DataFrame:
-    """Which share of each month's tickets has each theme? Months of the data set's own time zone."""
-    dated = opened_at.notna().to_numpy() & (labels >= 0)
-    local = pd.to_datetime(opened_at[dated], utc=True).dt.tz_convert(timezone).dt.tz_localize(None)
-    month, n_themes = local.dt.to_period("M").dt.start_time.to_numpy(), labels.max(initial=NO_TEXT) + 1
+def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, about: Settings) -> pd.DataFrame:
+    """Which share of each whole month's tickets has each theme? Months of the data set's own time zone."""
+    dated = np.flatnonzero(opened_at.notna().to_numpy() & (labels >= 0))
+    local = pd.to_datetime(opened_at.iloc[dated], utc=True).dt.tz_convert(about.timezone).dt.tz_localize(None)
+    months, n_themes = local.dt.to_period("M"), labels.max(initial=NO_TEXT) + 1
     parts = [pd.DataFrame(columns=["theme", "month", "n", "n_all", "share", "low", "high"])]
-    starts, sizes = np.unique(month, return_counts=True)
-    for start in starts[sizes >= _FEWEST_A_MONTH]:
-        here = np.flatnonzero(dated)[month == start]
-        shares = shares_by(labels[here], customers.iloc[here], n_themes)
-        parts.append(shares.assign(theme=range(n_themes), month=start, n_all=len(here)))
-    months = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
-    return months.sort_values(["theme", "month"], ignore_index=True)
+    for month, rows in sorted(months.groupby(months).indices.items()):
+        if len(rows) >= _FEWEST_A_MONTH and _is_whole(month, about):
+            shares = shares_by(labels[dated[rows]], customers.iloc[dated[rows]], n_themes)
+            parts.append(shares.assign(theme=range(n_themes), month=month.start_time, n_all=len(rows)))
+    table = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
+    return table.sort_values(["theme", "month"], ignore_index=True)
+
+
+def _is_whole(month: pd.Period, about: Settings) -> bool:
+    """Was the month observed from its first day to its last? A day's difference is forgiven."""
+    day, begun, ended = pd.Timedelta(days=1), month.start_time, (month + 1).start_time
+    first, last = (
+        None if time is None else time.tz_convert(about.timezone).tz_localize(None)
+        for time in (about.observed_from, about.observed_until)
+    )
+    return (first is None or first <= begun + day) and (last is None or last >= ended - day)
 
 
 def _changes(months: pd.DataFrame, names: pd.Series) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def say_theme_calls(asks: TicketThemes) -> str:
     said = f"Of {cases} with such a ticket that are over, {all_} reached {escape(asks.escalation)}."
     tested, found = int(asks.table["p_value"].notna().sum()), asks.table["differs"]
     said += (
-        f" {count((found > 0).sum())} of {count(tested)} {_ends(asks, 'end')} more often than the others together and "
+        f" {count((found > 0).sum())} of {count(tested)} {_ends(asks, many=True)} more often than the others together and "
         f"{count((found < 0).sum())} less often (false discovery rate 5 %)."
         if tested
         else " There are too few cases to compare themes."
@@ -77,7 +77,7 @@ def _calls(asks: TicketThemes, what: str) -> str:
         least = asks.table[asks.table["differs"] < 0].sort_values("call_share").iloc[0]
         less = f"{_name(least)} does less often: {_of_calls(least)}, against {all_}"
         return f"None clearly {_ends(asks)} more often than the others; {less}."
-    return f"No {what} differs clearly from the others in the share of its cases that {_ends(asks, 'end')} ({all_})."
+    return f"No {what} differs clearly from the others in the share of its cases that {_ends(asks, many=True)} ({all_})."
 
 
 def say_theme_map(asks: TicketThemes) -> str:
@@ -97,7 +97,7 @@ def say_theme_map(asks: TicketThemes) -> str:
 def say_theme_months(asks: TicketThemes) -> str:
     """Which themes have a clearly larger or smaller share of the tickets in the last month than in the first."""
     if asks.changes.empty:
-        return _no() if asks.source == "none" else "Tickets carry too few dates to compare months (30 tickets or more in each)."
+        return _no() if asks.source == "none" else "There are no two whole months with 30 dated tickets or more to compare."
     first, last = asks.months["month"].min(), asks.months["month"].max()
     period = f"between {first:%B %Y} and {last:%B %Y}"
     clear = asks.changes[asks.changes["is_clear"]]
@@ -122,9 +122,10 @@ def say_stability(asks: TicketThemes) -> str:
         return f"{themes}: the number was given, or there are too few texts to choose one by stability."
     best = found.stability.set_index("k").loc[len(found.table)]
     agree = f"{decimal(best['stability'])} ({decimal(best['low'])} to {decimal(best['high'])} over {count(best['n'])} pairs"
+    most = " This is the most that was tried; more may hold as well." if len(found.table) == tried.max() else ""
     return (
         f"{themes} hold best, of the numbers tried from {count(tried.min())} to {count(tried.max())}: two partitions that saw "
-        f"different 80 % of the tickets agree by {agree}; adjusted Rand index: 1 = the same groups, 0 = chance)."
+        f"different 80 % of the tickets agree by {agree}; adjusted Rand index: 1 = the same groups, 0 = chance).{most}"
     )
 
 
@@ -153,8 +154,9 @@ def _name(row: pd.Series) -> str:
     return f"“{escape(row['name'])}”"
 
 
-def _ends(asks: TicketThemes, verb: str = "ends") -> str:
-    return f"{verb} in a call" if asks.escalation == "phone" else f"{verb} at {escape(asks.escalation)}"
+def _ends(asks: TicketThemes, many: bool = False) -> str:
+    s, es = ("", "") if many else ("s", "es")
+    return f"end{s} in a call" if asks.escalation == "phone" else f"reach{es} {escape(asks.escalation)}"
 
 
 def _of_calls(row: pd.Series) -> str:
