@@ -38,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # the reader of the output has left
         return 1
+    except OSError as error:
+        print(f"cx: {error.filename or 'a file'} cannot be read or written: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

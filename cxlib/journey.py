@@ -141,11 +141,13 @@ def funnel(
     if by not in ("case", "user"):
         raise DataError(f"by={by!r} is not known: {nearest(by, ['case', 'user'])}")
     window = None if within is None else duration(within)
+    if steps is not None and not len(steps):
+        raise DataError(f"steps is empty: name at least one of {', '.join(log.stages)}")
     codes = None if steps is None else tuple(_code(log, step) for step in steps)
     units = log.by_customer() if by == "user" else log
     sums = units.add_up(_funnel_sums, steps=codes, within=window)
     names = pd.Index(log.stages if steps is None else list(steps), name="stage" if steps is None else "step")
-    n_immature, n_open = (int(x) for x in units.add_up(_funnel_aside, within=window))
+    n_immature, n_open = (int(x) for x in units.add_up(_funnel_aside, steps=codes, within=window))
     table = _shares(sums, names, "reached")
     if steps is None and len(table) and sums[2, 0]:
         table.loc[names[0], ["low", "high"]] = 1.0  # every case has reached the leftmost stage: nothing is estimated
@@ -153,15 +155,24 @@ def funnel(
 
 
 def _funnel_sums(log: EventLog, steps: tuple[int, ...] | None, within: int | None) -> np.ndarray:
-    kept = mature(log, within)
+    kept = mature(log, within) if steps is None else _mature_steps(log, steps, within)
     depth = furthest(log, within) + 1 if steps is None else stepped(log, steps, within)
     levels = np.arange(len(log.stages) if steps is None else len(steps))
     reached = (depth[:, None] > levels) & kept[:, None]
     return stats.ratio_sums(per_customer(log, reached), per_customer(log, np.repeat(kept[:, None], len(levels), axis=1)))
 
 
-def _funnel_aside(log: EventLog, within: int | None) -> np.ndarray:
-    kept = mature(log, within)
+def _mature_steps(log: EventLog, steps: tuple[int, ...], within: int | None) -> np.ndarray:
+    """Which cases were observed for the whole window since their first step (since they began, where they never took it)?"""
+    first = first_touch(log, log.stage == steps[0])
+    start = (
+        np.where(first < log.n_touches, log.at[np.minimum(first, log.n_touches - 1)], began(log)) if log.n_cases else began(log)
+    )
+    return start <= log.observed_until - (within or 0)
+
+
+def _funnel_aside(log: EventLog, steps: tuple[int, ...] | None, within: int | None) -> np.ndarray:
+    kept = mature(log, within) if steps is None else _mature_steps(log, steps, within)
     return np.array([(~kept).sum(), (log.case_open & kept).sum()])
 
 

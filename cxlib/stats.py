@@ -178,7 +178,7 @@ def incidence_interval(
     """The cumulative incidence at the times `at` with its interval, by resampling whole clusters.
 
     `cluster` gives each case its cluster as a position in `key` (64-bit hashes of ids). Returns one row per time in `at`: time,
-    at_risk, incidence, low, high. Where nothing has happened yet, the upper bound is Wilson's for the number of clusters.
+    at_risk, incidence, low, high. Where none or all have met the event, the open bound is Wilson's by cluster.
     """
     times, code = np.unique(time, return_inverse=True)
     kinds = [event == kind for kind in (1, 2, 0)]
@@ -193,8 +193,9 @@ def incidence_interval(
     _, middle = curve(np.ones(len(code)))
     draws = [curve(poisson_weights(key, seed, r)[cluster].astype(float))[1] for r in range(replicates)]
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    none = wilson(0, len(key))[1]
+    clusters = len(np.unique(cluster))
+    none, every = wilson(0, clusters)[1], wilson(clusters, clusters)[0]
+    low = np.where(clusters < 2, 0.0, np.where(middle < 1, low, every))
+    high = np.where(clusters < 2, 1.0, np.where(middle > 0, high, none))
     risk = len(time) - np.searchsorted(np.sort(time), at, side="left")
-    return pd.DataFrame(
-        {"time": at, "at_risk": risk, "incidence": middle, "low": low, "high": np.where(middle > 0, high, none)}
-    )
+    return pd.DataFrame({"time": at, "at_risk": risk, "incidence": middle, "low": low, "high": high})

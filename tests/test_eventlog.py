@@ -133,7 +133,9 @@ def test_a_cache_that_was_cut_short_is_made_again(tmp_path, monkeypatch):
 
 
 def test_an_unknown_stage_is_refused_with_the_mapping_to_write():
-    with pytest.raises(DataError, match=r"1 of 2 touchpoints .* first 'fax' at row 1\. .*--map-value stage:fax="):
+    with pytest.raises(
+        DataError, match=r"1 of 2 touchpoints cannot be used: first row 2: stage 'fax' is not one of .*--map-value stage:"
+    ):
         eventlog.compile(touches(("1", "u", "2026-01-01", "help"), ("2", "u", "2026-01-01", "fax")))
 
 
@@ -141,3 +143,50 @@ def test_times_before_1970_and_after_2100_keep_their_order():
     log = eventlog.compile(touches(("2", "u", "2101-01-01", "phone"), ("1", "u", "1969-12-31", "help"), case_id="c"))
     assert list(log.touchpoint_id) == ["1", "2"]
     assert log.at[0] < 0 < log.at[1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda f: (f / "at.npy").write_bytes(b""), lambda f: (f / "log.json").write_text(""), lambda f: (f / "at.npy").unlink()],
+)
+def test_a_damaged_cache_is_compiled_again(tmp_path, damage):
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": touches(("1", "u", "2026-01-01", "help"))})
+    eventlog.compile(tmp_path / "d")
+    (cache,) = (tmp_path / "d" / ".cache").iterdir()
+    damage(cache)
+    assert eventlog.compile(tmp_path / "d").at[0] == pd.Timestamp("2026-01-01").as_unit("us").asm8.view("int64")
+    assert [entry.name for entry in (tmp_path / "d" / ".cache").iterdir()] == [cache.name]
+
+
+def test_the_data_sets_own_stages_win_over_the_usual_channels(tmp_path):
+    tickets = pd.DataFrame(
+        {"ticket_id": ["1", "2"], "opened_at": ["2026-01-01T00:00Z", "2026-01-02T00:00Z"], "channel": ["email", "CALL"]}
+    )
+    store.write_dataset(tmp_path / "d", {"stages": ["Email", "Call"], "escalation": "Call"}, {"tickets": tickets})
+    assert sorted(eventlog.compile(tmp_path / "d").stage) == [0, 1]
+    store.write_dataset(tmp_path / "e", {"stages": ["visit"]}, {"tickets": tickets})
+    with pytest.raises(DataError, match="none of 2 tickets has a channel that maps to a stage"):
+        eventlog.compile(tmp_path / "e")
+
+
+def test_the_owner_of_a_shared_case_does_not_depend_on_ids():
+    for ids in (["1", "2"], ["2", "1"]):
+        frame = touches((ids[0], "v", "2026-01-01", "phone"), (ids[1], "u", "2026-01-01", "help"), case_id="c")
+        assert list(eventlog.compile(frame).customer_id) == ["u"]
+
+
+def test_a_frame_that_breaks_the_contract_is_refused():
+    with pytest.raises(DataError, match="repeats the key"):
+        eventlog.compile(touches(("1", "u", "2026-01-01", "help"), ("1", "u", "2026-01-02", "help")))
+
+
+def test_a_case_ends_when_its_last_ticket_is_resolved(tmp_path):
+    rows = pd.concat(
+        [touches(("1", "u", "2026-01-01", "agent"), case_id="a"), touches(("2", "w", "2026-02-01", "help"), case_id="z")]
+    )
+    tickets = pd.DataFrame({"ticket_id": ["1", "2"], "case_id": "a", "resolved_at": ["2026-01-05T00:00Z", "2026-03-01T00:00Z"]})
+    for until, is_open in (("2026-02-01T00:00Z", True), ("2026-04-01T00:00Z", False)):
+        store.write_dataset(tmp_path / until[:7], {"observed_until": until}, {"touchpoints": rows, "tickets": tickets})
+        log = eventlog.compile(tmp_path / until[:7])
+        assert log.case_open[0] == is_open
+        assert log.case_end[0] == pd.Timestamp("2026-03-01").as_unit("us").asm8.view("int64")

@@ -44,11 +44,11 @@ def test_steps_by_user_run_across_the_customers_cases_in_time():
 
 def test_a_window_leaves_out_what_came_later_and_who_is_too_young():
     log = from_paths(
-        a="help product phone", b="help phone", settings=Settings(observed_until=pd.Timestamp(90, unit="m", tz="UTC"))
+        a="help product phone", b="help phone", settings=Settings(observed_until=pd.Timestamp(150, unit="m", tz="UTC"))
     )
     inside = journey.funnel(log, within="1h")
     assert inside.table.loc["phone", ["reached", "n"]].tolist() == [1, 2]
-    young = journey.funnel(log, within="2h")
+    young = journey.funnel(log, within="3h")
     assert (young.n_cases, young.n_immature) == (0, 2)
 
 

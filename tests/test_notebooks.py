@@ -73,3 +73,42 @@ def test_what_cannot_be_done_is_one_line_on_stderr_and_exit_2(arguments, says, t
     assert says in error
     assert error.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_nbval_fails_on_a_planted_wrong_number(tmp_path):
+    source = ROOT / "notebooks" / "0_can_we_trust_the_data.ipynb"
+    book = nbformat.read(source, as_version=4)
+    (cell,) = [cell for cell in book.cells if "headline" in cell.metadata.get("tags", [])]
+    said = cell.outputs[0]["data"]["text/markdown"]
+    assert "100 %" in said
+    cell.outputs[0]["data"]["text/markdown"] = said.replace("100 %", "99 %", 1)
+    nbformat.write(book, tmp_path / source.name)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        "--nbval-current-env",
+        str(tmp_path / source.name),
+    ]
+    run = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "1 failed" in run.stdout, run.stdout[-2000:]
+
+
+def test_a_data_set_without_a_usable_row_publishes_nothing(tmp_path, capsys):
+    (tmp_path / "d").mkdir()
+    pd.DataFrame({"touchpoint_id": ["1"], "stage": ["fax"], "occurred_at": ["2026-01-01T00:00Z"]}).to_parquet(
+        tmp_path / "d" / "touchpoints.parquet"
+    )
+    assert cli.main(["report", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "r")]) == 2
+    pd.DataFrame({"touchpoint_id": ["1"], "stage": ["help"]}).to_parquet(tmp_path / "d" / "touchpoints.parquet")
+    assert cli.main(["report", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "r")]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert "no usable row" in errors[0]
+    assert "no column occurred_at" in errors[1]
+    assert not (tmp_path / "r").exists()

@@ -105,3 +105,14 @@ def test_weights_of_customers_are_poisson_and_do_not_depend_on_who_else_is_there
     np.testing.assert_allclose(seen, scipy_stats.poisson.pmf(np.arange(6), 1), atol=0.005)
     other = stats.poisson_weights(key, seed=1, replicate=3)
     assert abs(np.corrcoef(weights, other)[0, 1]) < 0.01
+
+
+def test_the_curves_open_bounds_are_those_of_the_customers_who_can_meet_the_event():
+    key = np.arange(200, dtype=np.uint64)
+    cluster, event = np.arange(5), np.zeros(5, dtype=int)
+    none = stats.incidence_interval(np.full(5, 2), event, cluster, key, np.array([1]))
+    assert none["high"][0] == pytest.approx(stats.wilson(0, 5)[1])
+    every = stats.incidence_interval(np.full(5, 1), event + 1, cluster, key, np.array([1]))
+    assert every[["low", "high"]].iloc[0].tolist() == pytest.approx([stats.wilson(5, 5)[0], 1])
+    one = stats.incidence_interval(np.array([1, 2, 3]), np.array([1, 2, 2]), np.zeros(3, dtype=int), key, np.array([3]))
+    assert one[["low", "high"]].iloc[0].tolist() == [0, 1]

@@ -205,3 +205,44 @@ def test_every_table_has_a_key_and_every_time_ends_in_at():
     for columns in TABLES.values():
         assert any(column.key for column in columns.values())
         assert all(name.endswith("_at") for name, column in columns.items() if column.kind == "time")
+
+
+def test_the_name_of_a_folder_never_becomes_data(tmp_path):
+    write(tmp_path / "user_id=5", GOOD)
+    assert open_dataset(tmp_path / "user_id=5").tables["touchpoints"]["user_id"].tolist() == ["u"]
+
+
+def test_a_refused_row_does_not_move_the_period_nor_take_another_ones_key(tmp_path):
+    write(tmp_path / "d", GOOD | {"stage": "fax", "occurred_at": "2099-01-01T00:00Z"}, GOOD)
+    dataset = open_dataset(tmp_path / "d")
+    assert dataset.settings.observed_until == pd.Timestamp("2026-01-01T00:00Z")
+    assert dataset.accounting.loc[0, ["kept", "broken"]].tolist() == [1, 1]
+
+
+def test_only_a_period_that_was_written_sets_rows_aside(tmp_path):
+    surveys = pd.DataFrame({"response_id": ["1"], "sent_at": ["2027-01-01T00:00Z"]})
+    tables = {"touchpoints": pd.DataFrame([GOOD]), "surveys": surveys}
+    store.write_dataset(tmp_path / "d", {}, tables)
+    assert "surveys" in open_dataset(tmp_path / "d").tables
+    store.write_dataset(tmp_path / "e", {"observed_until": "2026-06-01"}, tables)
+    assert "surveys" not in open_dataset(tmp_path / "e").tables
+
+
+def test_whole_numbers_with_gaps_stay_the_ids_they_are(tmp_path):
+    pd.DataFrame([GOOD, GOOD]).assign(touchpoint_id=["1", "2"], user_id=[1.0, None]).to_parquet(
+        tmp_path / "touchpoints.parquet"
+    )
+    assert open_dataset(tmp_path).tables["touchpoints"]["user_id"].iloc[0] == "1"
+
+
+@pytest.mark.parametrize("time", ["now", "07:00:00", "", "NaT", "2020-03-29T02:30:00"])
+def test_a_period_that_is_no_fixed_time_is_refused(time):
+    with pytest.raises(DataError, match="is not a time"):
+        store.read_settings({"timezone": "Europe/Berlin", "observed_from": time})
+
+
+def test_a_damaged_quarantine_is_one_line(tmp_path):
+    write(tmp_path / "d", GOOD, GOOD)
+    (tmp_path / "d" / "quarantine" / "rows.parquet").write_text("no")
+    with pytest.raises(DataError, match=r"rows\.parquet cannot be read"):
+        open_dataset(tmp_path / "d")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 from cxlib.eventlog.log import NO_MOOD, PER_CASE, PER_TOUCH, EventLog
 from cxlib.schema import CHANNEL_STAGE, TABLES, DataError, duration
 from cxlib.store import Dataset, Settings, connect, open_dataset
-from cxlib.store.check import sql_text, with_period
+from cxlib.store.check import check, sql_text, with_period
 
 _FORM = "1"  # raise it when the compiled form changes: old caches are then left alone
 
@@ -64,7 +63,7 @@ def compile(
     Raises
     ------
     DataError
-        If a stage is unknown, or there are more than 65,535 actions.
+        If a row of a DataFrame breaks the contract, no ticket has a known channel, or there are more than 65,535 actions.
 
     Notes
     -----
@@ -77,8 +76,8 @@ def compile(
         return _compile_frame(source, settings or Settings(), memory)
     dataset = source if isinstance(source, Dataset) else open_dataset(source)
     for folder in _cache_folders(dataset):
-        if (folder / "log.json").is_file():
-            return _load(folder)
+        if (log := _mapped(folder)) is not None:
+            return log
     con = dataset.connection
     if memory:
         con.execute(f"SET memory_limit = {sql_text(memory)}")
@@ -94,18 +93,19 @@ def compile(
 
 def _compile_frame(touches: pd.DataFrame, settings: Settings, memory: str | None) -> EventLog:
     con = connect(memory)
-    unknown = ~touches["stage"].isin(settings.stages)
-    if unknown.any():
-        first = touches.index[unknown][0]
-        value = touches.loc[first, "stage"]
+    try:
+        con.register("touches_in", pa.Table.from_pandas(touches.assign(_row=range(1, len(touches) + 1)), preserve_index=False))
+    except pa.ArrowException as error:
+        raise DataError(f"the touches hold a column of mixed types ({str(error).splitlines()[0]})") from None
+    checked = check(con, "touchpoints", "touches_in", settings)
+    if len(checked.set_aside):
+        first = checked.set_aside.iloc[0]
         raise DataError(
-            f"{unknown.sum()} of {len(touches)} touchpoints has a stage outside {settings.stages}: "
-            f"first {value!r} at row {first}. "
-            f"Map it when importing: cx import table FILE --map-value stage:{value}={settings.stages[-1]}"
+            f"{len(checked.set_aside)} of {len(touches)} touchpoints cannot be used: "
+            f"first row {first['row']}: {first['column']} {first['value']!r} {first['reason']}"
         )
-    con.register("touches_in", pa.Table.from_pandas(touches, preserve_index=False))
-    settings = with_period(settings, con, {"touchpoints": "touches_in"})
-    touch, case, facts = _sorted(con, {"touchpoints": "SELECT * FROM touches_in"}, settings)
+    settings = with_period(settings, con, {"touchpoints": f"({checked.sql})"})
+    touch, case, facts = _sorted(con, {"touchpoints": checked.sql}, settings)
     return _assemble(touch, case, facts, names={"touches": touch, "cases": case})
 
 
@@ -131,17 +131,23 @@ _TOUCH = (
 )
 
 
-def _touches(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], notes: list[str]) -> str:
+def _touches(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], stages: tuple[str, ...], notes: list[str]) -> str:
     """The touches as SQL: of the touchpoints, or of the tickets where there are none."""
     if "touchpoints" in queries:
         return _columns(con, queries["touchpoints"], _TOUCH, "touchpoints")
     tickets = _columns(con, queries["tickets"], ("ticket_id", "user_id", "case_id", "opened_at", "channel"), "tickets")
-    cases = " ".join(f"WHEN {sql_text(theirs)} THEN {sql_text(ours)}" for theirs, ours in CHANNEL_STAGE.items())
+    known = {theirs: ours for theirs, ours in CHANNEL_STAGE.items() if ours in stages} | {
+        stage.lower(): stage for stage in stages
+    }
+    cases = " ".join(f"WHEN {sql_text(theirs)} THEN {sql_text(ours)}" for theirs, ours in known.items())
     made = f"""SELECT ticket_id AS touchpoint_id, user_id, NULL::VARCHAR AS visitor_id, case_id, opened_at AS occurred_at,
-            NULL::BIGINT AS seq, CASE lower(channel) {cases} ELSE lower(channel) END AS stage, NULL::VARCHAR AS action,
+            NULL::BIGINT AS seq, CASE lower(channel) {cases} END AS stage, NULL::VARCHAR AS action,
             ticket_id, NULL::DOUBLE AS sentiment
         FROM ({tickets}) WHERE opened_at IS NOT NULL"""
-    notes.append("no touchpoints: each ticket with an opened_at counts as one touch in the stage its channel maps to")
+    undated = con.execute(f"SELECT count(*) - count(opened_at) FROM ({tickets})").fetchall()[0][0]
+    if undated:
+        notes.append(f"{undated} tickets have no opened_at and are not in the journey")
+    notes.append("no usable touchpoints: each ticket with an opened_at counts as one touch in the stage its channel maps to")
     return made
 
 
@@ -149,7 +155,7 @@ def _sorted(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], settings
     """Touches and cases in the order of the log, and what else the log must know."""
     notes: list[str] = []
     stages = f"[{', '.join(map(sql_text, settings.stages))}]"
-    touches = _touches(con, queries, notes)
+    touches = _touches(con, queries, settings.stages, notes)
     links = (
         f"""SELECT visitor_id, min(user_id) AS linked FROM ({queries["identities"]})
             GROUP BY visitor_id HAVING count(DISTINCT user_id) = 1"""
@@ -166,7 +172,8 @@ def _sorted(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], settings
                    coalesce(user_id, linked, 'visitor ' || t.visitor_id) AS who
             FROM ({touches}) t LEFT JOIN ({links}) l ON t.visitor_id = l.visitor_id),
         owner AS (
-            SELECT case_id, arg_min(who, (us, coalesce(seq, 9223372036854775807), touchpoint_id)) AS owner
+            SELECT case_id, arg_min(who, (us, coalesce(seq, 9223372036854775807), stage, coalesce(action, ''),
+                                          touchpoint_id)) AS owner
             FROM named WHERE case_id IS NOT NULL AND who IS NOT NULL GROUP BY case_id),
         cut AS (
             SELECT touchpoint_id, 1 + sum(CASE WHEN apart > {gap} THEN 1 ELSE 0 END) OVER in_time AS number
@@ -186,6 +193,11 @@ def _sorted(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], settings
     lost = con.execute(f"SELECT (SELECT count(*) FROM ({touches})) - (SELECT count(*) FROM touch)").fetchall()[0][0]
     if lost:
         notes.append(f"{lost} tickets have a channel that maps to no stage and are not in the journey")
+    if lost and not con.execute("SELECT count(*) FROM touch").fetchall()[0][0]:
+        raise DataError(
+            f"none of {lost} tickets has a channel that maps to a stage ({', '.join(settings.stages)}): "
+            "name your channels as stages in dataset.toml, or map them when importing: --map-value channel:THEIRS=OURS"
+        )
     actions = tuple(row[0] for row in con.execute("SELECT DISTINCT action FROM touch ORDER BY action").fetchall())
     if len(actions) > 65_535:
         raise DataError(f"{len(actions)} different actions, at most 65,535 can be read: put what varies into another column")
@@ -295,9 +307,20 @@ def _save(folder: Path, touch: pa.Table, case: pa.Table, facts: Mapping) -> None
         pq.write_table(touch.select(["touchpoint_id"]), made / "touches.parquet")
         pq.write_table(case.select(["case_id", "customer_id"]), made / "cases.parquet")
         (made / "log.json").write_text(json.dumps({**facts, "ties": _ties(touch, arrays)}), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)  # without log.json it was cut short
-        os.replace(made, folder)
+        try:
+            os.replace(made, folder)
+        except OSError:
+            if _mapped(folder) is None:  # what is there was cut short; a whole one is as good as ours
+                os.replace(folder, Path(scratch) / "broken")
+                os.replace(made, folder)
+
+
+def _mapped(folder: Path) -> EventLog | None:
+    """The log that lies there; None where there is none or it was cut short, so that it is compiled again."""
+    try:
+        return _load(folder)
+    except (OSError, ValueError, EOFError, KeyError):
+        return None
 
 
 def _load(folder: Path) -> EventLog:

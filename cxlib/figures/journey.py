@@ -174,25 +174,28 @@ def draw_incidence(reach: TimeTo, ax: Axes | None = None) -> Axes:
     """The share that has reached the stage, by time since help was first sought, with its band."""
     ax = axes(ax, high=3.4)
     table = reach.table
+    if table.empty:
+        ax.set_axis_off()
+        ax.text(0.5, 0.5, "no case sought help", ha="center", color=QUIET, transform=ax.transAxes)
+        return ax
     days = table["hours"] / 24
     ax.fill_between(days, table["low"], table["high"], color=CALM, alpha=0.25, linewidth=0)
     ax.plot(days, table["share"], color=CALM, marker="o", markersize=3.5)
-    if len(table):
-        last = table.iloc[-1]
-        ax.annotate(
-            f"{last['share']:.1%}",
-            (days.iloc[-1], last["share"]),
-            xytext=(-4, 8),
-            textcoords="offset points",
-            ha="right",
-            color=INK,
-        )
-        ax.set_xscale("symlog", linthresh=1, linscale=1)
-        ticks = [d for d in (0, 0.25, 0.5, 1, 2, 4, 7, 14, 30, 90, 180) if d <= max(days)]
-        ax.set_xticks(ticks, [f"{d:g}" for d in ticks])
-        ax.set_xticks([], minor=True)
-        ax.set_xlim(0, max(float(days.iloc[-1]), 0.05) * 1.02)
-        ax.set_ylim(0, max(0.01, float(table["high"].max()) * 1.15))
+    last = table.iloc[-1]
+    ax.annotate(
+        f"{last['share']:.1%}",
+        (days.iloc[-1], last["share"]),
+        xytext=(-4, 8),
+        textcoords="offset points",
+        ha="right",
+        color=INK,
+    )
+    ax.set_xscale("symlog", linthresh=1, linscale=1)
+    ticks = [d for d in (0, 0.25, 0.5, 1, 2, 4, 7, 14, 30, 90, 180) if d <= max(days)]
+    ax.set_xticks(ticks, [f"{d:g}" for d in ticks])
+    ax.set_xticks([], minor=True)
+    ax.set_xlim(0, max(float(days.iloc[-1]), 0.05) * 1.02)
+    ax.set_ylim(0, max(0.01, float(table["high"].max()) * 1.15))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("days since help was first sought (compressed beyond one day)")
     ax.set_ylabel(f"reached {plain(reach.stage, 20)}, of {reach.n_cases:,} cases")

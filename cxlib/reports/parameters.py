@@ -35,7 +35,9 @@ PARAMETERS: dict[str, Parameter] = {
     "n_themes": Parameter("int", "how many themes; 0 = chosen by stability", "themes", low=2, off=0),
     "split": Parameter("float", "share of the cases, oldest first, that the model learns from", "share", low=0.5, high=0.95),
     "capacity": Parameter("int", "how many cases the team can review", "cases", low=1, high=100_000),
-    "within": Parameter("duration", 'only touches up to this long after a case began; "" = no window', off=""),
+    "within": Parameter(
+        "duration", 'the funnel counts only touches up to this long after a case began; "" = no window', off=""
+    ),
     "top": Parameter("int", "how many rows are shown", "rows", low=1, high=1_000),
 }
 

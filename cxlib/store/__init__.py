@@ -122,12 +122,14 @@ def open_dataset(path: str | Path) -> Dataset:
     settings, notes = _settings_file(path)
     con = connect()
     sources = {table: _readable(con, file) for table, file in files.items()}
-    settings = with_period(settings, con, sources)
     stored = _stored_quarantine(path)
     notes += _stored_notes(path)
     queries, asides, counts = {}, [stored], []
     for table, source in sources.items():
-        checked = check(con, table, source, settings)
+        try:
+            checked = check(con, table, source, settings)
+        except duckdb.Error as error:
+            raise _unreadable(files[table], error) from None
         before = stored[stored["table"] == table]
         kept = checked.rows - len(checked.set_aside)
         asides.append(checked.set_aside)
@@ -138,6 +140,7 @@ def open_dataset(path: str | Path) -> Dataset:
             queries[table] = checked.sql
     if not {"touchpoints", "tickets"} & set(queries):
         raise DataError(f"{path} {_nothing_usable(asides)}")
+    settings = with_period(settings, con, {table: f"({query})" for table, query in queries.items()})
     quarantine = pd.concat([a for a in asides if len(a)] or asides[:1], ignore_index=True)
     accounting = pd.DataFrame(counts, columns=["table", "rows_in", "kept", "broken", "left_out"])
     return Dataset(
@@ -153,15 +156,17 @@ def _nothing_usable(asides: Sequence[pd.DataFrame]) -> str:
 
 def _readable(con: duckdb.DuckDBPyConnection, file: Path) -> str:
     """SQL over a parquet file with its row numbers from 1; refused in one line where it is no parquet file."""
-    read = f"read_parquet({sql_text(str(file))}, file_row_number = true)"
+    read = f"read_parquet({sql_text(str(file))}, file_row_number = true, hive_partitioning = false)"
     source = f"(SELECT file_row_number + 1 AS _row, * EXCLUDE (file_row_number) FROM {read})"
     try:
         con.execute(f"DESCRIBE SELECT * FROM {source}")
     except duckdb.Error as error:
-        raise DataError(
-            f"{file.name} cannot be read as parquet ({str(error).splitlines()[0]}): write it again with cx import"
-        ) from None
+        raise _unreadable(file, error) from None
     return source
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file.name} cannot be read as parquet ({str(error).splitlines()[0]}): write it again with cx import")
 
 
 def _settings_file(path: Path) -> tuple[Settings, list[str]]:
@@ -178,12 +183,17 @@ def _settings_file(path: Path) -> tuple[Settings, list[str]]:
 
 def _stored_quarantine(path: Path) -> pd.DataFrame:
     file = path / "quarantine" / "rows.parquet"
-    return pd.read_parquet(file) if file.is_file() else pd.DataFrame(columns=QUARANTINE)
+    if not file.is_file():
+        return pd.DataFrame(columns=QUARANTINE)
+    try:
+        return pq.read_table(file, columns=QUARANTINE).to_pandas()[QUARANTINE]
+    except (pa.ArrowException, KeyError, OSError) as error:
+        raise _unreadable(file, error) from None
 
 
 def _stored_notes(path: Path) -> list[str]:
     file = path / "quarantine" / "notes.txt"
-    return file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    return file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
 
 
 def _fingerprint(path: Path, files: Mapping[str, Path]) -> str:
@@ -224,7 +234,7 @@ def write_dataset(
     DataFrame
         One row per table: table, rows_in, kept, broken, left_out; rows_in = kept + broken + left_out.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     refuse_foreign_folder(out)
     for table in tables:
         if table not in TABLES:
@@ -236,7 +246,6 @@ def write_dataset(
         numbered = frame if "_row" in frame else frame.assign(_row=range(1, len(frame) + 1))
         con.register(f"in_{table}", pa.Table.from_pandas(numbered, preserve_index=False))
         sources[table] = f"in_{table}"
-    period = with_period(wanted, con, sources)
     asides = [set_aside[QUARANTINE]] if set_aside is not None and len(set_aside) else []
     notes, counts = list(notes), []
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +253,7 @@ def write_dataset(
         folder = Path(scratch) / "dataset"
         folder.mkdir()
         for table, source in sources.items():
-            checked = check(con, table, source, period)
+            checked = check(con, table, source, wanted)
             _write_parquet(con.sql(checked.sql).to_arrow_table(), folder / f"{table}.parquet")
             before = (
                 asides[0][asides[0]["table"] == table] if set_aside is not None and len(set_aside) else checked.set_aside[:0]
@@ -256,7 +265,7 @@ def write_dataset(
             notes += checked.notes
         if not any(kept for table, _, kept, _, _ in counts if table in ("touchpoints", "tickets")):
             raise DataError(f"nothing was written to {out}: the input {_nothing_usable(asides)}")
-        _write_text(folder / "dataset.toml", tomli_w.dumps(period.as_toml()))
+        _write_text(folder / "dataset.toml", tomli_w.dumps(wanted.as_toml()))
         if asides:
             rows = pd.concat(asides, ignore_index=True)
             (folder / "quarantine").mkdir()
@@ -273,6 +282,8 @@ def write_dataset(
 
 def refuse_foreign_folder(out: Path) -> None:
     """Refuse to write a dataset over anything that is not one."""
+    if out.resolve() == Path.cwd():
+        raise DataError("a dataset replaces its whole folder, and this is the one you are in: name a folder inside it")
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file: name a folder for the dataset")
     if foreign := [entry.name for entry in sorted(out.iterdir()) if entry.name not in _OURS] if out.exists() else []:

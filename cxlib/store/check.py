@@ -42,13 +42,15 @@ def sql_text(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-_TRUE, _FALSE = "('true', 't', 'yes', '1')", "('false', 'f', 'no', '0')"
+_TRUE, _FALSE = "('true', 't', 'yes', '1', '1.0')", "('false', 'f', 'no', '0', '0.0')"
 
 
 def _cast(name: str, kind: str, stored_as: str) -> str:
     """SQL that reads a stored column as its kind in the dictionary, NULL where that cannot be."""
     c = _q(name)
     text = f"NULLIF(CAST({c} AS VARCHAR), '')"
+    if kind == "id" and stored_as in ("DOUBLE", "FLOAT"):  # whole numbers with gaps, as pandas keeps them
+        return f"CASE WHEN {c} = trunc({c}) THEN CAST(CAST({c} AS BIGINT) AS VARCHAR) ELSE {text} END"
     if kind in ("id", "text"):
         return text
     if kind == "bool":
@@ -110,7 +112,6 @@ def _faults(table: str, columns: Sequence[str], settings: Settings) -> list[tupl
             if bound is not None:
                 until = f"{word} ({bound:%Y-%m-%dT%H:%M:%SZ}); change it in dataset.toml to keep the row"
                 faults.append((f"{_q(when)} {sign} TIMESTAMPTZ {sql_text(bound.isoformat())}", when, f"lies {until}"))
-    faults.append(("_first < _row", key_of(table)[0], "repeats the key of an earlier row"))
     return faults
 
 
@@ -138,6 +139,9 @@ def check(con: duckdb.DuckDBPyConnection, table: str, source: str, settings: Set
         raise DataError(
             f"{table} has no column {absent[0]}: {nearest(absent[0], theirs)}; map it when importing: --map {absent[0]}=THEIRS"
         )
+    naive = [n for n in columns if TABLES[table][n].kind == "time" and stored[n].startswith(("TIMESTAMP", "DATE"))]
+    if naive := [n for n in naive if stored[n] not in ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS")]:
+        notes.append(f"{table}: times without a zone were read as UTC: {', '.join(naive)}")
     if needed:
         notes.append(f"{table}: no column {needed[0]}; the row number stands in for it")
     made_up = [f"CAST(_row AS VARCHAR) AS {_q(name)}" for name in needed]
@@ -151,15 +155,18 @@ def check(con: duckdb.DuckDBPyConnection, table: str, source: str, settings: Set
     rows = con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0]
     found = con.execute(
         f"""WITH typed AS (SELECT {typed}, {raws} FROM {source}),
-            twice AS (SELECT {key}, min(_row) AS _first FROM typed GROUP BY {key} HAVING count(*) > 1)
-            SELECT * FROM (SELECT typed._row, {", ".join(_q("~" + n) for n in columns) or "NULL"}, CASE {case} END AS _fault
-                           FROM typed LEFT JOIN twice USING ({key})) WHERE _fault IS NOT NULL ORDER BY _row"""
+            seen AS (SELECT *, CASE {case} END AS _own FROM typed),
+            twice AS (SELECT {key}, min(_row) AS _first FROM seen WHERE _own IS NULL GROUP BY {key} HAVING count(*) > 1)
+            SELECT * FROM (SELECT seen._row, {", ".join(_q("~" + n) for n in columns) or "NULL"},
+                                  coalesce(_own, CASE WHEN _first < seen._row THEN {len(faults)} END) AS _fault
+                           FROM seen LEFT JOIN twice USING ({key})) WHERE _fault IS NOT NULL ORDER BY _row"""
     ).df()
     kept = f"SELECT {typed} FROM {source}"
     if len(found):
         bad = f"bad_{table}_{con.execute('SELECT count(*) FROM duckdb_tables()').fetchall()[0][0]}"
         con.execute(f"CREATE TEMP TABLE {bad} AS SELECT unnest(?::BIGINT[]) AS _row", [found["_row"].tolist()])
         kept += f" WHERE _row NOT IN (SELECT _row FROM {bad})"
+    faults.append(("", keys[0], "repeats the key of an earlier row"))
     return Checked(
         f"SELECT * EXCLUDE (_row) FROM ({kept} ORDER BY _row)",
         rows,

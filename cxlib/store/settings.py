@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -60,6 +61,8 @@ observed_until, stages, escalation, problem_from, cases, cost
     if len(set(stages)) < len(stages):
         raise DataError(f"{where}: stages names one stage twice: {', '.join(stages)}")
     _refuse_unknown(cost, stages, f"{where} [cost]")
+    if bad := [stage for stage, price in cost.items() if isinstance(price, bool) or not isinstance(price, (int, float))]:
+        raise DataError(f"{where} [cost]: {bad[0]} = {cost[bad[0]]!r} is not a number")
     escalation = plain.get("escalation", ESCALATION if ESCALATION in stages else stages[-1])
     problem_from = plain.get("problem_from", PROBLEM_FROM if PROBLEM_FROM in stages else stages[0])
     for key, stage in (("escalation", escalation), ("problem_from", problem_from)):
@@ -100,8 +103,11 @@ def _moment(value: object, zone: ZoneInfo, where: str) -> pd.Timestamp | None:
     """A time as `dataset.toml` may hold it; without an offset it is local."""
     if value is None:
         return None
+    text = value.isoformat() if isinstance(value, date) else str(value)
     try:
-        time = pd.Timestamp(value if isinstance(value, (datetime, date, str)) else str(value))
-    except ValueError:
-        raise DataError(f"{where} = {value!r} is not a time: write one like 2026-10-01T00:00:00Z") from None
-    return (time.tz_localize(zone) if time.tzinfo is None else time).tz_convert("UTC").as_unit("us")
+        if not re.match(r"\d{4}-\d\d-\d\d", text):
+            raise ValueError
+        time = pd.Timestamp(text)
+        return (time.tz_localize(zone) if time.tzinfo is None else time).tz_convert("UTC").as_unit("us")
+    except ValueError:  # also a local time that does not exist, or exists twice
+        raise DataError(f"{where} = {text!r} is not a time: write one with its offset, like 2026-10-01T00:00:00Z") from None

@@ -23,7 +23,8 @@ def say_forced(forced: Forced) -> str:
         f"**{percent(row['share'])} of cases with a problem were forced to {to_call}** "
         f"(95 %: {between(row['low'], row['high'])} %, {whom}): "
         f"{plural(row['cases'], 'case')} reached {last} after trying something to its left. "
-        f"Another {share_with_interval(first)} {called} first: {plural(first['cases'], 'case')}, without trying anything else."
+        f"Another {share_with_interval(first)} {called} first: {plural(first['cases'], 'case')}, with nothing tried to its "
+        "left before."
     )
     if forced.n_open:
         said += f" Of the others, {count(forced.n_open)} are still open and may follow."
@@ -33,7 +34,8 @@ def say_forced(forced: Forced) -> str:
 def say_funnel(reach: Funnel) -> str:
     """How far right cases go, and where most stop."""
     if not reach.n_cases:
-        return "No case is old enough to be counted."
+        young = f": {plural(reach.n_immature, 'case')} are younger than {reach.within}" if reach.n_immature else ""
+        return f"No case is old enough to be counted{young}."
     unit = "case" if reach.by == "case" else "customer"
     last = reach.table.iloc[-1]
     lost = reach.table["share"].diff().iloc[1:]
@@ -48,8 +50,8 @@ def say_funnel(reach: Funnel) -> str:
         )
     if reach.n_immature:
         said += f" {plural(reach.n_immature, unit)} younger than {reach.within} are left out."
-    if reach.n_open:
-        said += f" Of these, {count(reach.n_open)} are still open, so the shares can only grow."
+    if reach.n_open and reach.within is None:
+        said += f" Of those counted, {count(reach.n_open)} are still open, so the shares can only grow."
     return said
 
 
@@ -85,9 +87,12 @@ def say_ends(over: Ends) -> str:
 
 def say_mood(felt: Mood) -> str:
     """How mood changes from the leftmost to the rightmost stage where it is known."""
-    known = felt.table[felt.table["n"] > 1]
-    if known.empty:
+    known = felt.table.dropna(subset=["mood", "low", "high"])
+    if not felt.table["n"].sum():
         return "No touch carries a mood, so nothing can be said about how customers feel."
+    if len(known) < 2:
+        n = plural(felt.table["n"].sum(), "touch carries", "touches carry")
+        return f"{n} a mood: too few, or at too few stages, to compare stages."
     left, right = known.iloc[0], known.iloc[-1]
     missing = 1 - felt.table["n"].sum() / felt.table["touches"].sum()
     verb = "falls" if right["high"] < left["low"] else "rises" if right["low"] > left["high"] else "does not clearly change"

@@ -77,6 +77,8 @@ def hours(h: float) -> str:
 def _short(x: float) -> str:
     if 0 < abs(x) < 0.995:
         return f"{x:.2g}"
+    if 99.95 <= x < 100:
+        return "99.9"  # not all
     return f"{x:.0f}" if abs(x) >= 99.95 or x == 0 else f"{x:.1f}"
 
 
