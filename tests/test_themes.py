@@ -435,7 +435,7 @@ def test_months_are_those_of_the_data_sets_own_clock(tmp_path, monkeypatch):
         "2026-03-31T00:00:00Z",
         "2026-06-01T00:00:00Z",
         "2026-05-31T23:00:00Z",
-    ]  # one a month, and a month not observed whole
+    ]  # one a month, and a month without end
     rows = [{"ticket_id": str(i), "opened_at": t, "category": "b" if i == 1 else "a"} for i, t in enumerate(at)]
     asks = themes.of_tickets(*made(tmp_path, rows, [touch(1, "a1", "help")]))
     months = asks.months.assign(month=asks.months["month"].astype(str).str[:7])

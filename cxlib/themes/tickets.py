@@ -235,21 +235,19 @@ def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, ab
     months, n_themes = local.dt.to_period("M"), labels.max(initial=NO_TEXT) + 1
     parts = [pd.DataFrame(columns=["theme", "month", "n", "n_all", "share", "low", "high"])]
     for month, rows in sorted(months.groupby(months).indices.items()):
-        if len(rows) >= _FEWEST_A_MONTH and _is_whole(month, about):
+        if len(rows) >= _FEWEST_A_MONTH and _is_whole(month, local, about):
             shares = shares_by(labels[dated[rows]], customers.iloc[dated[rows]], n_themes)
             parts.append(shares.assign(theme=range(n_themes), month=month.start_time, n_all=len(rows)))
     table = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
     return table.sort_values(["theme", "month"], ignore_index=True)
 
 
-def _is_whole(month: pd.Period, about: Settings) -> bool:
-    """Was the month observed from its first day to its last? A day's difference is forgiven."""
-    day, begun, ended = pd.Timedelta(days=1), month.start_time, (month + 1).start_time
-    first, last = (
-        None if time is None else time.tz_convert(about.timezone).tz_localize(None)
-        for time in (about.observed_from, about.observed_until)
-    )
-    return (first is None or first <= begun + day) and (last is None or last >= ended - day)
+def _is_whole(month: pd.Period, opened: pd.Series, about: Settings) -> bool:
+    """Do the data and their tickets cover the month from its first day to its last? Three days without are forgiven."""
+    forgiven, begun, ended = pd.Timedelta(days=3), month.start_time, (month + 1).start_time
+    limits = [t and t.tz_convert(about.timezone).tz_localize(None) for t in (about.observed_from, about.observed_until)]
+    first, last = max(limits[0] or opened.min(), opened.min()), min(limits[1] or opened.max(), opened.max())
+    return bool(first <= begun + forgiven and last >= ended - forgiven)
 
 
 def _changes(months: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
