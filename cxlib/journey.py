@@ -155,24 +155,25 @@ def funnel(
 
 
 def _funnel_sums(log: EventLog, steps: tuple[int, ...] | None, within: int | None) -> np.ndarray:
-    kept = mature(log, within) if steps is None else _mature_steps(log, steps, within)
+    kept = _observed_long_enough(log, steps, within)
     depth = furthest(log, within) + 1 if steps is None else stepped(log, steps, within)
     levels = np.arange(len(log.stages) if steps is None else len(steps))
     reached = (depth[:, None] > levels) & kept[:, None]
     return stats.ratio_sums(per_customer(log, reached), per_customer(log, np.repeat(kept[:, None], len(levels), axis=1)))
 
 
-def _mature_steps(log: EventLog, steps: tuple[int, ...], within: int | None) -> np.ndarray:
-    """Which cases were observed for the whole window since their first step (since they began, where they never took it)?"""
-    first = first_touch(log, log.stage == steps[0])
-    start = (
-        np.where(first < log.n_touches, log.at[np.minimum(first, log.n_touches - 1)], began(log)) if log.n_cases else began(log)
-    )
-    return start <= log.observed_until - (within or 0)
+def _observed_long_enough(log: EventLog, steps: tuple[int, ...] | None, within: int | None) -> np.ndarray:
+    """Mature cases; with steps, the window runs from the first step where it was taken."""
+    kept = mature(log, within)
+    if steps is not None and log.n_cases:
+        first = first_touch(log, log.stage == steps[0])
+        start = log.at[np.minimum(first, log.n_touches - 1)]
+        kept &= (first == log.n_touches) | (start <= log.observed_until - (within or 0))
+    return kept
 
 
 def _funnel_aside(log: EventLog, steps: tuple[int, ...] | None, within: int | None) -> np.ndarray:
-    kept = mature(log, within) if steps is None else _mature_steps(log, steps, within)
+    kept = _observed_long_enough(log, steps, within)
     return np.array([(~kept).sum(), (log.case_open & kept).sum()])
 
 

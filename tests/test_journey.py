@@ -6,6 +6,7 @@ import pytest
 from drills import central, coverage
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from cxlib import eventlog, journey
 from cxlib.eventlog import from_paths
@@ -145,3 +146,19 @@ def test_the_order_of_equal_times_does_not_depend_on_row_order():
     expected = journey.transitions(eventlog.compile(frame)).table
     for _ in range(3):
         pd.testing.assert_frame_equal(journey.transitions(eventlog.compile(frame.iloc[rng.permutation(6)])).table, expected)
+
+
+def test_the_window_of_steps_runs_from_the_first_step_and_so_does_maturity():
+    log = from_paths(a="product product product help phone", b="help product product phone")
+    assert journey.funnel(log, ["help", "phone"], within="1h").table["reached"].tolist() == [2, 1]
+    until = Settings(observed_until=pd.Timestamp(250, unit="m", tz="UTC"))
+    late = from_paths(a="product product product help phone", b="help phone", settings=until)
+    assert journey.funnel(late, ["help", "phone"], within="2h").n_immature == 1
+
+
+def test_the_interval_of_a_mood_is_students_when_each_customer_has_one_touch():
+    moods = [0.5, -0.1, 0.3, -0.4, 0.2]
+    frame = pd.DataFrame({"touchpoint_id": list("abcde"), "user_id": list("abcde"), "stage": "help", "sentiment": moods})
+    log = eventlog.compile(frame.assign(occurred_at=pd.Timestamp("2026-01-01", tz="UTC").as_unit("us")))
+    expected = ttest_1samp(moods, 0).confidence_interval()
+    assert journey.mood(log).table.loc["help", ["low", "high"]].tolist() == pytest.approx([expected.low, expected.high])

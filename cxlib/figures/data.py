@@ -10,7 +10,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, plain
+from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, plain
 from cxlib.trust import Completeness, Freshness, Links, Rows
 
 
@@ -25,15 +25,7 @@ def draw_rows(read: Rows, ax: Axes | None = None) -> Axes:
         left += part
     for i, row in enumerate(table.itertuples()):
         others = [f"{n:,} {word}" for n, word in ((row.set_aside, "set aside"), (row.left_out, "left out")) if n]
-        ax.annotate(
-            ", ".join([f"{row.kept:,} kept", *others]),
-            (1, i),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=9,
-        )
+        beside(ax, ", ".join([f"{row.kept:,} kept", *others]), 1, i)
     ax.set_yticks(y, [plain(name) for name in table["table"]])
     ax.set_xlim(0, 1.0)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -71,15 +63,7 @@ def draw_empty(full: Completeness, ax: Axes | None = None) -> Axes:
     y = np.arange(len(table))
     ax.barh(y, table["share"], color=QUIET, height=0.66)
     for i, row in enumerate(table.itertuples()):
-        ax.annotate(
-            f"{row.share:.1%} of {row.n:,}",
-            (row.share, i),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=9,
-        )
+        beside(ax, f"{row.share:.1%} of {row.n:,}", row.share, i)
     ax.set_yticks(y, [plain(f"{row.table}.{row.column}") for row in table.itertuples()])
     ax.set_xlim(0, 1.15)
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
@@ -104,15 +88,7 @@ def draw_links(tied: Links, ax: Axes | None = None) -> Axes:
         ax.barh(y, part, left=left, color=colour, height=0.66, label=label)
         left += part
     for i, row in enumerate(table.itertuples()):
-        ax.annotate(
-            f"{row.share:.1%} without, n = {row.n:,}",
-            (1, i),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=9,
-        )
+        beside(ax, f"{row.share:.1%} without, n = {row.n:,}", 1, i)
     ax.set_yticks(y, [plain(stage, 22) for stage in table["stage"]])
     ax.set_xlim(0, 1)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, heat, plain, stage_colours
+from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, heat, plain, stage_colours
 from cxlib.journey import Ends, Forced, Funnel, Mood, TimeTo, Transitions
 
 
@@ -75,14 +75,7 @@ def draw_forced(forced: Forced, ax: Axes | None = None) -> Axes:
     ax.barh(y, table["share"], color=[QUIET, HOT], height=0.62)
     _whiskers_across(ax, table, y)
     for i, row in enumerate(table.itertuples()):
-        ax.annotate(
-            f"{row.share:.1%}  {row.cases:,} cases",
-            (np.nanmax([row.high, row.share, 0]), i),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-        )
+        beside(ax, f"{row.share:.1%}  {row.cases:,} cases", np.nanmax([row.high, row.share, 0]), i)
     ax.set_yticks(y, list(table.index))
     ax.set_xlim(0, max(0.01, np.nanmax([*table["high"], *table["share"], 0]) * 1.35))
     ax.xaxis.set_major_formatter(PercentFormatter(1))
@@ -132,14 +125,7 @@ def draw_ends(over: Ends, ax: Axes | None = None) -> Axes:
     ax.barh(y, table["share"].fillna(0), color=stage_colours(len(table))[::-1], height=0.66)
     _whiskers_across(ax, table.fillna(0), y)
     for i, row in enumerate(table.fillna(0).itertuples()):
-        ax.annotate(
-            f"{row.share:.1%}  {row.ended:,}",
-            (max(row.high, row.share), i),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-        )
+        beside(ax, f"{row.share:.1%}  {row.ended:,}", max(row.high, row.share), i)
     ax.set_yticks(y, [plain(stage, 22) for stage in table.index])
     ax.set_xlim(0, max(0.05, min(1.2, float(np.nan_to_num(table["high"]).max()) * 1.2)))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))

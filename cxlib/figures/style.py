@@ -38,6 +38,11 @@ def axes(ax: Axes | None = None, *, wide: float = 8.0, high: float = 4.0) -> Axe
     return ax
 
 
+def beside(ax: Axes, text: str, x: float, y: float) -> None:
+    """A direct label to the right of a bar's end."""
+    ax.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
+
+
 def plain(label: object, longest: int = 32) -> str:
     """A name from the data as it can stand in a figure: short, one line, no mathematics.
 
