@@ -45,8 +45,8 @@ dictionary: .venv/ready  ## print data/README.md from the schema
 demo: .venv/ready  ## make data/demo anew
 	$(BIN)/cx demo --users 2000 --seed 1 --out data/demo
 
-drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/drills.md
-	$(BIN)/python tests/drills.py > tests/drills.tmp && mv tests/drills.tmp tests/drills.md
+drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/drills/results.md
+	PYTHONPATH=tests $(BIN)/python -m drills > tests/drills/results.tmp; mv tests/drills/results.tmp tests/drills/results.md
 
 lock: .venv/ready  ## pin every version again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --python-version 3.11 --universal --fork-strategy fewest \

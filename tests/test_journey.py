@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drills import central, coverage
+from drills import central
+from drills.shares import coverage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_1samp

@@ -1,12 +1,11 @@
-"""Slow proofs, run by `make drills`, which writes tests/drills.md; the tests run a quick version of each."""
+"""Do the intervals of funnel shares, forced to call and called first hold the planted parameter?"""
 
 from __future__ import annotations
 
 import sys
-from datetime import date
 
 import pandas as pd
-from scipy.stats import binom
+from drills import central
 from tqdm import tqdm
 
 from cxlib import eventlog, journey
@@ -37,25 +36,9 @@ def coverage(worlds: int, users: int = 400) -> pd.DataFrame:
     return seen.groupby("quantity", sort=False).agg({"planted": "first", "mean": "mean", "hits": "sum"}).assign(worlds=worlds)
 
 
-def central(worlds: int) -> tuple[int, int]:
-    """DESIGN's coverage rule: the central 99 % of Binomial(worlds, .95).
-
-    >>> central(100), central(400)
-    ((89, 100), (368, 390))
-    """
-    return int(binom.ppf(0.005, worlds, 0.95)), int(binom.ppf(0.995, worlds, 0.95))
-
-
-def main(worlds: int = 400) -> int:
+def drill(worlds: int = 400) -> tuple[str, pd.DataFrame, bool]:
+    """What is proven, in a sentence; the table; and whether it held."""
     table = coverage(worlds)
     low, high = central(worlds)
-    print(f"# Drills\n\nWritten by `make drills` on {date.today()}.\n\n## Coverage of the journey's 95 % intervals\n")
-    print(f"{worlds} worlds of 400 customers with several cases each; it holds with {low} to {high} hits.\n")
-    print("| quantity | planted | mean of the estimates | hits |\n|---|---|---|---|")
-    for name, row in table.iterrows():
-        print(f"| {name} | {row['planted']:.4f} | {row['mean']:.4f} | {int(row['hits'])} of {worlds} |")
-    return int(not table["hits"].between(low, high).all())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    said = f"95 % intervals of shares, {worlds} worlds of 400 customers with several cases each; {low} to {high} hits hold."
+    return said, table, bool(table["hits"].between(low, high).all())
