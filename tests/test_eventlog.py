@@ -148,7 +148,7 @@ def test_times_before_1970_and_after_2100_keep_their_order():
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda f: (f / "at.npy").write_bytes(b""), lambda f: (f / "log.json").write_text(""), lambda f: (f / "at.npy").unlink()],
+    [lambda f: (f / "at.bin").write_bytes(b""), lambda f: (f / "log.json").write_text(""), lambda f: (f / "at.bin").unlink()],
 )
 def test_a_damaged_cache_is_compiled_again(tmp_path, damage):
     store.write_dataset(tmp_path / "d", {}, {"touchpoints": touches(("1", "u", "2026-01-01", "help"))})

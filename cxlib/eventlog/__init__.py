@@ -5,11 +5,13 @@ spilling to disk), numpy counts.
 """
 
 from cxlib.eventlog.kernels import began, first_touch, furthest, mature, per_customer, stepped
-from cxlib.eventlog.log import NO_MOOD, EventLog
+from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, EventLog
 from cxlib.eventlog.sorting import compile, from_paths
 
 __all__ = [
     "NO_MOOD",
+    "NO_WAIT",
+    "NO_WORD",
     "EventLog",
     "began",
     "compile",

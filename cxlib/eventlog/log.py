@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from cxlib.schema import DataError
+from cxlib.schema import DataError, duration
 
-NO_MOOD = np.int16(-32768)
-PER_TOUCH = {"stage": "uint8", "action": "uint16", "at": "int64", "mood": "int16"}
-PER_CASE = {"case_end": "int64", "case_open": "bool"}
+NO_MOOD, NO_WAIT, NO_WORD = np.int16(-32768), np.int32(-1), np.int8(-1)
+# What a column holds where the export does not have it; such a column takes no room.
+PER_TOUCH: dict[str, tuple[str, int | None]] = {
+    "stage": ("uint8", None),
+    "at": ("int64", None),
+    "action": ("uint16", 0),
+    "mood": ("int16", int(NO_MOOD)),
+    "wait": ("int32", int(NO_WAIT)),
+    "solved": ("int8", int(NO_WORD)),
+}
+PER_CASE = {"case_end": "int64", "case_open": "bool", "case_resolved": "bool"}
+SHARD = 1_000_000  # touches a part: small enough for the processor's cache, large enough for numpy
 
 
 @dataclass(frozen=True, eq=False)
 class EventLog:
     """A log of touches, sorted by customer, case and time.
 
-    `stage`, `action`, `at` (microseconds since 1970, UTC) and `mood` (thousandths, `NO_MOOD` where missing) have one entry per
-    touch; `case_end` and `case_open` one per case; `customer_key` (a 64-bit hash of the id) one per customer. Case i holds the
-    touches `case_start[i]:case_start[i + 1]`, customer j the cases `customer_start[j]:customer_start[j + 1]`.
+    One entry per touch: `stage`, `at` (microseconds since 1970, UTC), `action`, `mood` (thousandths, `NO_MOOD` where missing),
+    `wait` (whole seconds, `NO_WAIT` where missing), `solved` (1, 0, `NO_WORD` where the export does not say). One per case:
+    `case_end`, `case_open` and `case_resolved` (its tickets are all resolved). One per customer: `customer_key` (a 64-bit hash
+    of the id). Case i holds the touches `case_start[i]:case_start[i + 1]`, customer j the cases
+    `customer_start[j]:customer_start[j + 1]`.
     """
 
     stage: np.ndarray
-    action: np.ndarray
     at: np.ndarray
+    action: np.ndarray
     mood: np.ndarray
+    wait: np.ndarray
+    solved: np.ndarray
     case_start: np.ndarray
     customer_start: np.ndarray
     case_end: np.ndarray
     case_open: np.ndarray
+    case_resolved: np.ndarray
     customer_key: np.ndarray
     stages: tuple[str, ...]
     actions: tuple[str, ...]
@@ -44,10 +56,11 @@ class EventLog:
     problem_from: int
     observed_from: int
     observed_until: int
+    gap: int
     timezone: str = "UTC"
     ties: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    names: Path | Mapping[str, pa.Table] | None = None
+    labels: Mapping[str, pa.Array | pa.ChunkedArray] | None = None  # case_id, customer_id, touchpoint_id where there are any
 
     @property
     def n_touches(self) -> int:
@@ -74,25 +87,30 @@ class EventLog:
     @cached_property
     def touchpoint_id(self) -> np.ndarray:
         """The id of each touch."""
-        return self._names("touches", "touchpoint_id")
+        return self._label("touchpoint_id").to_numpy(zero_copy_only=False)
 
     @cached_property
     def case_id(self) -> np.ndarray:
         """The id of each case: the export's, or customer#number where cases were cut by gap."""
-        return self._names("cases", "case_id")
+        return self._label("case_id").to_numpy(zero_copy_only=False)
 
     @cached_property
     def customer_id(self) -> np.ndarray:
         """The id of each customer."""
-        return self._names("cases", "customer_id")[self.customer_start[:-1]]
+        return self._label("customer_id").to_numpy(zero_copy_only=False)
 
-    def _names(self, what: str, column: str) -> np.ndarray:
-        if self.names is None:
-            raise DataError("this part of a log carries no ids: ask the whole log")
-        table = pq.read_table(self.names / f"{what}.parquet") if isinstance(self.names, Path) else self.names[what]
-        return table[column].to_numpy(zero_copy_only=False).astype(object)
+    def case_labels(self) -> pd.DataFrame:
+        """The ids of each case and of its customer, one row per case in the order of the log."""
+        customer = self._label("customer_id").take(pa.array(self.customer_of_case))
+        return pd.DataFrame({"case_id": self._label("case_id").to_pandas(), "customer_id": customer.to_pandas()})
 
-    def shards(self, touches: int = 4_000_000) -> Iterator[EventLog]:
+    def _label(self, name: str) -> pa.ChunkedArray:
+        if self.labels is None or name not in self.labels:
+            raise DataError(f"this log carries no {name}: ask the whole log, compiled from a source that has them")
+        found = self.labels[name]
+        return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+
+    def shards(self, touches: int = SHARD) -> Iterator[EventLog]:
         """The log in parts of whole customers, each of about `touches` touches; the arrays are views, not copies."""
         ends = self.case_start[self.customer_start]
         first = 0
@@ -102,41 +120,74 @@ class EventLog:
             first = last
 
     def _part(self, first: int, last: int) -> EventLog:
+        if (first, last) == (0, self.n_customers):
+            return self
         cases = slice(self.customer_start[first], self.customer_start[last])
         touches = slice(self.case_start[cases.start], self.case_start[cases.stop])
-        return EventLog(
+        return replace(
+            self,
             **{name: getattr(self, name)[touches] for name in PER_TOUCH},
             **{name: getattr(self, name)[cases] for name in PER_CASE},
             case_start=self.case_start[cases.start : cases.stop + 1] - touches.start,
             customer_start=self.customer_start[first : last + 1] - cases.start,
             customer_key=self.customer_key[first:last],
-            **{name: getattr(self, name) for name in _SETTINGS},
+            labels=None,
         )
 
-    def add_up(self, kernel: Callable[..., np.ndarray], **params: Any) -> np.ndarray:
-        """The sum of a kernel's counts over the parts of the log: the same number on any split."""
-        parts = [kernel(part, **params) for part in self.shards()]
-        return np.sum(parts, axis=0) if parts else kernel(self, **params)
+    def add_up(self, kernel: Callable[..., Any], *, together: Callable[[list], Any] | None = None, **params: Any) -> Any:
+        """The sum of a kernel's counts over the parts of the log: the same on any split.
+
+        `together` adds up answers that are not arrays, such as counts under a key.
+        """
+        parts = [kernel(part, **params) for part in self.shards()] or [kernel(self, **params)]
+        return together(parts) if together else np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
 
     def per_case(self, kernel: Callable[..., dict[str, np.ndarray]], **params: Any) -> pd.DataFrame:
         """A kernel's answers with one row per case, in the order of the log."""
-        parts = [pd.DataFrame(kernel(part, **params)) for part in self.shards()] or [pd.DataFrame(kernel(self, **params))]
-        return pd.concat(parts, ignore_index=True)
+        parts = [kernel(part, **params) for part in self.shards()] or [kernel(self, **params)]
+        return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, copy=False)
 
     def by_customer(self) -> EventLog:
         """The same log with each customer's touches as one case, in order of time."""
-        order = np.lexsort((np.arange(self.n_touches), self.at, self.customer_of_case[self.case_of_touch]))
+        customer = self.customer_of_case[self.case_of_touch] if self.n_cases else np.empty(0, dtype=np.int64)
+        order = np.lexsort((np.arange(self.n_touches), self.at, customer))
         first = self.customer_start[:-1]
-        whole = {name: getattr(self, name)[order] for name in PER_TOUCH}
-        return EventLog(
-            **whole,
+        ids = self.labels["customer_id"] if self.labels and "customer_id" in self.labels else None
+        whole = (np.maximum, np.logical_or, np.logical_and)
+        return replace(
+            self,
+            **{name: getattr(self, name)[order] for name in PER_TOUCH},
+            **{
+                name: how.reduceat(getattr(self, name), first) if len(first) else getattr(self, name)
+                for name, how in zip(PER_CASE, whole, strict=True)
+            },
             case_start=self.case_start[self.customer_start],
             customer_start=np.arange(self.n_customers + 1),
-            case_end=np.maximum.reduceat(self.case_end, first) if len(first) else self.case_end,
-            case_open=np.logical_or.reduceat(self.case_open, first) if len(first) else self.case_open,
-            customer_key=self.customer_key,
-            **{name: getattr(self, name) for name in _SETTINGS},
+            labels=None if ids is None else {"case_id": ids, "customer_id": ids},
         )
 
+    def split_sessions(self, gap: str) -> EventLog:
+        """The same log with each case cut where it paused longer than `gap`, such as "30min": a session is then a case.
 
-_SETTINGS = ("stages", "actions", "escalation", "problem_from", "observed_from", "observed_until", "timezone")
+        A session is over when the pause has passed since its last touch. Raises UnitError if `gap` has no unit.
+        """
+        pause = duration(gap, "gap")
+        new = np.diff(self.at, prepend=self.at[:1]) > pause
+        new[self.case_start[:-1]] = True
+        start = np.append(np.flatnonzero(new), self.n_touches)
+        before = np.append(0, np.cumsum(new))  # sessions that begin before each touch
+        end = self.at[start[1:] - 1]
+        labels = None
+        if self.labels is not None:
+            of_session = np.repeat(np.arange(self.n_cases), np.diff(before[self.case_start]))
+            labels = {"case_id": self._label("case_id").take(pa.array(of_session)), "customer_id": self._label("customer_id")}
+        return replace(
+            self,
+            case_start=start,
+            customer_start=before[self.case_start[self.customer_start]],
+            case_end=end,
+            case_open=end > self.observed_until - pause,
+            case_resolved=np.zeros(len(end), dtype=bool),
+            gap=pause,
+            labels=labels,
+        )
