@@ -74,18 +74,18 @@ def of_files(files: Sequence[Path], names: Mapping[str, str | None], settings: S
         named = f"""SELECT CAST({column["case"]} AS VARCHAR) AS case_id, CAST({column["user"]} AS VARCHAR) AS who, {us} AS us,
             {seq or LAST_SEQ} AS seq, {code} AS stage, '' AS action, '' AS touchpoint_id, NULL::VARCHAR AS ticket_id
             FROM {source} WHERE {usable}"""
-        sql, keys = owned(named, (), 0), ("customer", "kind", "label", "us", "seq", "stage")
+        sql, keys = owned(named, (), 0), ["customer", "kind", "label", "us", "seq", "stage"]
     else:
         ids = {what: _id(column[what], kinds[str(names[what])]) for what in ("case", "user") if what in column}
         sql = f"""SELECT {ids.get("user", ids["case"])} AS customer, {ids["case"]} AS label, {us} AS us,
             {f"{seq} AS seq, " if seq else ""}{code} AS stage FROM {source} WHERE {usable}"""
-        keys = ("customer", *(["label"] if "user" in column else []), "us", *(["seq"] if seq else []), "stage")
+        keys = ["customer", *(["label"] if "user" in column else []), "us", *(["seq"] if seq else []), "stage"]
     period = replace(
         settings,
         observed_from=settings.observed_from or _time(first),
         observed_until=settings.observed_until or _time(last),
     )
-    return Touches(con, sql, keys, facts_of(period, ("",), notes), kept, try_as_is=True)
+    return Touches(con, sql, tuple(keys), facts_of(period, ("",), notes), kept, try_as_is=True)
 
 
 def _kinds(con: duckdb.DuckDBPyConnection, source: str, file: str, names: Mapping[str, str | None]) -> dict[str, str]:

@@ -153,14 +153,14 @@ class EventLog:
         order = np.lexsort((np.arange(self.n_touches), self.at, customer))
         first = self.customer_start[:-1]
         ids = self.labels["customer_id"] if self.labels and "customer_id" in self.labels else None
-        whole = (np.maximum, np.logical_or, np.logical_and)
+        how = {"case_end": np.maximum, "case_open": np.logical_or, "case_resolved": np.logical_and}
+        ends: dict[str, Any] = {name: getattr(self, name) for name in PER_CASE}
+        if len(first):
+            ends = {name: how[name].reduceat(values, first) for name, values in ends.items()}
         return replace(
             self,
             **{name: getattr(self, name)[order] for name in PER_TOUCH},
-            **{
-                name: how.reduceat(getattr(self, name), first) if len(first) else getattr(self, name)
-                for name, how in zip(PER_CASE, whole, strict=True)
-            },
+            **ends,
             case_start=self.case_start[self.customer_start],
             customer_start=np.arange(self.n_customers + 1),
             labels=None if ids is None else {"case_id": ids, "customer_id": ids},

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cxlib.eventlog import arrays
-from cxlib.eventlog.files import content, is_dataset, parquet_files
+from cxlib.eventlog.files import content, is_dataset, of_files, parquet_files
 from cxlib.eventlog.log import EventLog
 from cxlib.eventlog.touches import Touches, limit_memory, of_dataset
 from cxlib.schema import DataError, duration
