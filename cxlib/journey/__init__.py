@@ -3,6 +3,8 @@
 The unit is the case: one problem of one customer. Intervals are by customer, because one customer's cases resemble each other.
 """
 
+from cxlib.journey.compare import MatrixDiff, Segments, matrix_diff, segments
+from cxlib.journey.contacts import ContactRate, contact_rate
 from cxlib.journey.counts import (
     CALLED_FIRST,
     FORCED,
@@ -20,21 +22,36 @@ from cxlib.journey.counts import (
     time_to,
     transitions,
 )
+from cxlib.journey.kinds import Kinds, kinds
+from cxlib.journey.mix import Change, change
+from cxlib.journey.scorecard import Scorecard, scorecard
 
 __all__ = [
     "CALLED_FIRST",
     "FORCED",
     "SPARED",
+    "Change",
+    "ContactRate",
     "Ends",
     "Forced",
     "Funnel",
+    "Kinds",
+    "MatrixDiff",
     "Mood",
+    "Scorecard",
+    "Segments",
     "TimeTo",
     "Transitions",
+    "change",
+    "contact_rate",
     "ends",
     "forced_to_call",
     "funnel",
+    "kinds",
+    "matrix_diff",
     "mood",
+    "scorecard",
+    "segments",
     "time_to",
     "transitions",
 ]
