@@ -4,11 +4,12 @@ A log is sorted by customer, case and time; a case is one problem of one custome
 spilling to disk), numpy counts.
 """
 
-from cxlib.eventlog.kernels import began, first_touch, furthest, mature, per_customer, stepped
+from cxlib.eventlog.kernels import MODES, began, first_touch, furthest, mature, per_customer, returned, stepped
 from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, EventLog
 from cxlib.eventlog.sorting import compile, from_paths
 
 __all__ = [
+    "MODES",
     "NO_MOOD",
     "NO_WAIT",
     "NO_WORD",
@@ -20,5 +21,6 @@ __all__ = [
     "furthest",
     "mature",
     "per_customer",
+    "returned",
     "stepped",
 ]

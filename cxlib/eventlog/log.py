@@ -24,7 +24,7 @@ PER_TOUCH: dict[str, tuple[str, int | None]] = {
     "solved": ("int8", int(NO_WORD)),
 }
 PER_CASE = {"case_end": "int64", "case_open": "bool", "case_resolved": "bool"}
-SHARD = 1_000_000  # touches a part: small enough for the processor's cache, large enough for numpy
+SHARD = 250_000  # touches a part: small enough for the processor's cache, large enough for numpy
 
 
 @dataclass(frozen=True, eq=False)

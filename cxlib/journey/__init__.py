@@ -3,9 +3,23 @@
 The unit is the case: one problem of one customer. Intervals are by customer, because one customer's cases resemble each other.
 """
 
+from cxlib.journey.absorbing import Absorbing, FirstOrder, absorbing
 from cxlib.journey.compare import MatrixDiff, Segments, matrix_diff, segments
 from cxlib.journey.contacts import ContactRate, contact_rate
-from cxlib.journey.counts import (
+from cxlib.journey.kinds import Kinds, kinds
+from cxlib.journey.mix import Change, change
+from cxlib.journey.paths import (
+    END,
+    Loops,
+    StepMatrix,
+    Transitions,
+    Variants,
+    loops,
+    step_matrix,
+    transitions,
+    variants,
+)
+from cxlib.journey.reach import (
     CALLED_FIRST,
     FORCED,
     SPARED,
@@ -13,45 +27,55 @@ from cxlib.journey.counts import (
     Forced,
     Funnel,
     Mood,
-    TimeTo,
-    Transitions,
     ends,
     forced_to_call,
     funnel,
     mood,
-    time_to,
-    transitions,
 )
-from cxlib.journey.kinds import Kinds, kinds
-from cxlib.journey.mix import Change, change
 from cxlib.journey.scorecard import Scorecard, scorecard
+from cxlib.journey.times import CaseSummary, Returns, TimeTo, case_summary, returns, sessions, time_to
 
 __all__ = [
     "CALLED_FIRST",
+    "END",
     "FORCED",
     "SPARED",
+    "Absorbing",
+    "CaseSummary",
     "Change",
     "ContactRate",
     "Ends",
+    "FirstOrder",
     "Forced",
     "Funnel",
     "Kinds",
+    "Loops",
     "MatrixDiff",
     "Mood",
+    "Returns",
     "Scorecard",
     "Segments",
+    "StepMatrix",
     "TimeTo",
     "Transitions",
+    "Variants",
+    "absorbing",
+    "case_summary",
     "change",
     "contact_rate",
     "ends",
     "forced_to_call",
     "funnel",
     "kinds",
+    "loops",
     "matrix_diff",
     "mood",
+    "returns",
     "scorecard",
     "segments",
+    "sessions",
+    "step_matrix",
     "time_to",
     "transitions",
+    "variants",
 ]

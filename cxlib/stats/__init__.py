@@ -4,32 +4,89 @@ A 95 % interval is meant throughout. What is counted comes in clusters (several 
 cluster: by case they would be too narrow.
 """
 
+from cxlib.stats.adjustment import (
+    Corrected,
+    Estimate,
+    Scores,
+    corrected,
+    doubly_robust,
+    e_value,
+    e_value_of_mean,
+    mean_difference,
+    paired_scores,
+)
 from cxlib.stats.decomposition import Split, kitagawa, kitagawa_interval, simpson, table_products
 from cxlib.stats.difference import Difference, cross_sums, difference_from_sums, rate_interval, sums_against_rest, sums_in_a_row
-from cxlib.stats.intervals import LEVEL, mean_from_sums, poisson_weights, ratio_interval, ratio_sums, share_from_sums, wilson
+from cxlib.stats.intervals import (
+    LEVEL,
+    crossed,
+    mean_from_sums,
+    poisson_weights,
+    ratio_interval,
+    ratio_sums,
+    share_from_sums,
+    wilson,
+)
+from cxlib.stats.markov import (
+    Memory,
+    along,
+    ever,
+    ever_after,
+    memory_test,
+    second_order,
+    shares_of_moves,
+    visits,
+    with_more_ends,
+    without,
+)
 from cxlib.stats.multiplicity import false_discovery
+from cxlib.stats.resampling import mean_from_draws, resampled_sums, share_from_draws, size_from_draws
 from cxlib.stats.survival import cumulative_incidence, incidence_interval
 
 __all__ = [
     "LEVEL",
+    "Corrected",
     "Difference",
+    "Estimate",
+    "Memory",
+    "Scores",
     "Split",
+    "along",
+    "corrected",
     "cross_sums",
+    "crossed",
     "cumulative_incidence",
     "difference_from_sums",
+    "doubly_robust",
+    "e_value",
+    "e_value_of_mean",
+    "ever",
+    "ever_after",
     "false_discovery",
     "incidence_interval",
     "kitagawa",
     "kitagawa_interval",
+    "mean_difference",
+    "mean_from_draws",
     "mean_from_sums",
+    "memory_test",
+    "paired_scores",
     "poisson_weights",
     "rate_interval",
     "ratio_interval",
     "ratio_sums",
+    "resampled_sums",
+    "second_order",
+    "share_from_draws",
     "share_from_sums",
+    "shares_of_moves",
     "simpson",
+    "size_from_draws",
     "sums_against_rest",
     "sums_in_a_row",
     "table_products",
+    "visits",
     "wilson",
+    "with_more_ends",
+    "without",
 ]

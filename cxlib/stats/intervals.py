@@ -6,29 +6,35 @@ cluster: by case they would be too narrow.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import ndtri, pdtr, stdtrit
 
 LEVEL = 0.95
 _POISSON = pdtr(np.arange(20), 1)  # P(Poisson(1) <= k)
 
 
-def wilson(k: float, n: float, quantile: float | None = None) -> tuple[float, float]:
+def wilson(k: ArrayLike, n: ArrayLike, quantile: ArrayLike | None = None) -> tuple[Any, Any]:
     """Between which bounds does a share lie, if `k` of `n` independent trials succeeded?
 
-    Returns (low, high) in 0 to 1; (0, 1) where n is 0. Wilson (1927), J. Am. Stat. Assoc. 22; printed values in Newcombe
-    (1998), Stat. Med. 17, table I: 81 of 263 gives .2553 to .3662.
+    Returns (low, high) in 0 to 1, numbers or arrays; (0, 1) where n is 0. Wilson (1927), J. Am. Stat. Assoc. 22; printed values
+    in Newcombe (1998), Stat. Med. 17, table I: 81 of 263 gives .2553 to .3662.
 
     >>> [round(x, 4) for x in wilson(81, 263)]
     [0.2553, 0.3662]
     """
-    if n <= 0:
-        return 0.0, 1.0
-    z = ndtri((1 + LEVEL) / 2) if quantile is None else quantile
-    p = k / n
-    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    low, high = (middle - half) / (1 + z**2 / n), (middle + half) / (1 + z**2 / n)
-    return (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))  # exact at the edges, where rounding would show
+    k, n = np.asarray(k, dtype=float), np.asarray(n, dtype=float)
+    z = ndtri((1 + LEVEL) / 2) if quantile is None else np.asarray(quantile, dtype=float)
+    known = n > 0
+    safe = np.where(known, n, 1)
+    p = k / safe
+    middle, half = p + z**2 / (2 * safe), z * np.sqrt(p * (1 - p) / safe + z**2 / (4 * safe**2))
+    low, high = (middle - half) / (1 + z**2 / safe), (middle + half) / (1 + z**2 / safe)
+    low = np.where(known & (k > 0), low, 0.0)  # exact at the edges, where rounding would show
+    high = np.where(known & (k < n), high, 1.0)
+    return (low, high) if low.ndim else (float(low), float(high))
 
 
 def ratio_sums(y: np.ndarray, n: np.ndarray) -> np.ndarray:
@@ -45,18 +51,37 @@ def ratio_sums(y: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.stack([clusters, y.sum(0), n.sum(0), (y * y).sum(0), (y * n).sum(0), (n * n).sum(0)])
 
 
-def _ratio(sums: np.ndarray) -> tuple[float, float, float]:
-    """A ratio, its variance between clusters, and the number of clusters."""
-    m, y, n, yy, yn, nn = (float(x) for x in sums)
-    if n == 0:
-        return np.nan, np.nan, m
-    r = y / n
-    spread = max(0.0, yy - 2 * r * yn + r * r * nn)
-    return r, spread * m / ((m - 1) * n * n) if m > 1 else np.nan, m
+def crossed(counts: np.ndarray) -> np.ndarray:
+    """Sums of products over clusters, for every pair of columns: what all ratios of the columns need, in one product.
+
+    `counts` has one row per cluster. Returns whole numbers, so parts of the data add up to exactly the same.
+
+    >>> crossed(np.array([[1, 0], [2, 3]])).tolist()
+    [[5, 6], [6, 9]]
+    """
+    whole = counts.astype(np.float64)  # exact up to 2**53, and the product is one call of BLAS
+    return np.rint(whole.T @ whole).astype(np.int64)
 
 
-def share_from_sums(sums: np.ndarray) -> tuple[float, float, float]:
+def _ratio(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ratios, their variances between clusters, and the numbers of clusters."""
+    m, y, n, yy, yn, nn = np.asarray(sums, dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.where(n > 0, y / n, np.nan)
+        spread = np.maximum(0.0, yy - 2 * r * yn + r * r * nn)
+        return r, np.where(m > 1, spread * m / ((m - 1) * n * n), np.nan), m
+
+
+def _student(clusters: np.ndarray) -> np.ndarray:
+    """Student's quantile for numbers of clusters, of which there are few different ones."""
+    distinct, where = np.unique(clusters, return_inverse=True)
+    return stdtrit(np.maximum(distinct - 1, 1), (1 + LEVEL) / 2)[where].reshape(np.shape(clusters))
+
+
+def share_from_sums(sums: np.ndarray) -> tuple[Any, Any, Any]:
     """A share and its interval by cluster, from `ratio_sums`: (share, low, high) in 0 to 1, NaN where nothing was counted.
+
+    `sums` has six rows; with further dimensions the answers are arrays, one entry per ratio.
 
     Notes
     -----
@@ -70,12 +95,13 @@ def share_from_sums(sums: np.ndarray) -> tuple[float, float, float]:
     [0.308, 0.255, 0.367]
     """
     share, variance, clusters = _ratio(sums)
-    if np.isnan(share):
-        return np.nan, np.nan, np.nan
-    if clusters < 2:
-        return share, 0.0, 1.0
-    trials = share * (1 - share) / variance if variance > 0 else clusters
-    return share, *wilson(share * trials, trials, stdtrit(clusters - 1, (1 + LEVEL) / 2))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        trials = np.where(variance > 0, share * (1 - share) / variance, clusters)
+    several = clusters > 1
+    trials = np.where(several & ~np.isnan(share), trials, 0.0)
+    low, high = wilson(np.nan_to_num(share) * trials, trials, _student(clusters))
+    low, high = np.where(np.isnan(share), np.nan, low), np.where(np.isnan(share), np.nan, high)
+    return (share, low, high) if share.ndim else (float(share), float(low), float(high))
 
 
 def ratio_interval(y: np.ndarray, n: np.ndarray) -> tuple[float, float, float]:
@@ -87,15 +113,15 @@ def ratio_interval(y: np.ndarray, n: np.ndarray) -> tuple[float, float, float]:
     return share_from_sums(ratio_sums(y, n))
 
 
-def mean_from_sums(sums: np.ndarray) -> tuple[float, float, float]:
+def mean_from_sums(sums: np.ndarray) -> tuple[Any, Any, Any]:
     """A mean with its interval by cluster, from `ratio_sums` of sums and counts; NaN bounds with fewer than two clusters.
 
     >>> mean_from_sums(ratio_sums(np.array([4, 6, 5]), np.array([1, 1, 1])))[0]
     5.0
     """
     mean, variance, clusters = _ratio(sums)
-    half = stdtrit(clusters - 1, (1 + LEVEL) / 2) * np.sqrt(variance) if clusters > 1 else np.nan
-    return mean, mean - half, mean + half
+    half = np.where(clusters > 1, _student(clusters) * np.sqrt(variance), np.nan)
+    return (mean, mean - half, mean + half) if mean.ndim else (float(mean), float(mean - half), float(mean + half))
 
 
 def _mixed(x: np.ndarray) -> np.ndarray:
