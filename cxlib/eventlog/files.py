@@ -74,7 +74,10 @@ def of_files(files: Sequence[Path], names: Mapping[str, str | None], settings: S
         named = f"""SELECT CAST({column["case"]} AS VARCHAR) AS case_id, CAST({column["user"]} AS VARCHAR) AS who, {us} AS us,
             {seq or LAST_SEQ} AS seq, {code} AS stage, '' AS action, '' AS touchpoint_id, NULL::VARCHAR AS ticket_id
             FROM {source} WHERE {usable}"""
-        sql, keys = owned(named, (), 0), ["customer", "kind", "label", "us", "seq", "stage"]
+        sql, keys = (
+            f"SELECT customer, kind, label, us, seq, stage FROM ({owned(named, (), 0)})",
+            ["customer", "kind", "label", "us", "seq", "stage"],
+        )
     else:
         ids = {what: _id(column[what], kinds[str(names[what])]) for what in ("case", "user") if what in column}
         sql = f"""SELECT {ids.get("user", ids["case"])} AS customer, {ids["case"]} AS label, {us} AS us,

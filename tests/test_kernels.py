@@ -1,0 +1,406 @@
+"""Every journey question against plain Python on random logs, and what must not change it: row order, names, units of time."""
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cxlib import eventlog, journey, stats
+from cxlib.schema import STAGES, DataError
+from cxlib.store import Settings
+
+HOUR = 3_600_000_000
+BASES = [int(pd.Timestamp(t, tz="UTC").timestamp()) * 1_000_000 for t in ("1970-01-01", "2026-03-29", "2100-02-28")]
+ROW = st.tuples(
+    st.integers(0, 6),  # case
+    st.sampled_from([0, 0, 1, 2, 5, 24, 200, 400]),  # hours since the base: many ties
+    st.integers(0, 4),  # stage
+    st.integers(0, 299),  # action
+)
+ROWS = st.lists(ROW, min_size=1, max_size=25)
+OWNER = st.lists(st.sampled_from(["u", "v", "w", None]), min_size=7, max_size=7)
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def frame(rows, owners, base=BASES[1]):
+    touches = pd.DataFrame(rows, columns=["case", "hours", "stage", "action"])
+    at = pd.Series(base + touches["hours"].to_numpy() * HOUR).astype("datetime64[us]").dt.tz_localize("UTC")
+    return pd.DataFrame(
+        {
+            "touchpoint_id": [f"t{i:03}" for i in range(len(touches))],
+            "user_id": pd.Series([owners[c] for c in touches["case"]], dtype="str"),
+            "case_id": [f"c{c}" for c in touches["case"]],
+            "occurred_at": at,
+            "stage": [STAGES[s] for s in touches["stage"]],
+            "action": [f"a{a:03}" for a in touches["action"]],
+        }
+    )
+
+
+def until(base=BASES[1]):
+    return Settings(observed_until=pd.Timestamp(base + 500 * HOUR, unit="us", tz="UTC"))
+
+
+class Plain:
+    """The same log as lists: what the arrays must agree with."""
+
+    def __init__(self, rows, owners, base=BASES[1]):
+        cases = defaultdict(list)
+        for number, (case, hours, stage, action) in enumerate(rows):
+            cases[case].append((base + hours * HOUR, stage, f"a{action:03}", number))
+        self.until = base + 500 * HOUR
+        self.cases = {f"c{case}": sorted(touches) for case, touches in cases.items()}
+        self.owner = {name: owners[int(name[1:])] or f"case {name}" for name in self.cases}
+        self.open = {name: touches[-1][0] > self.until - 168 * HOUR for name, touches in self.cases.items()}
+
+    def path(self, case):
+        return [touch[1] for touch in self.cases[case]]
+
+    def interval(self, y, n):
+        """The interval of sum(y) / sum(n), both by case, by customer."""
+        names = sorted({self.owner[case] for case in self.cases})
+        per = {name: [0, 0] for name in names}
+        for case in self.cases:
+            per[self.owner[case]][0] += y.get(case, 0)
+            per[self.owner[case]][1] += n.get(case, 0)
+        sums = stats.ratio_sums(np.array([per[name][0] for name in names]), np.array([per[name][1] for name in names]))
+        sums[0] = sum(per[name][1] > 0 for name in names)
+        return stats.share_from_sums(sums)
+
+
+def same_interval(row, expected):
+    assert [row["share"], row["low"], row["high"]] == pytest.approx(list(expected), nan_ok=True)
+
+
+def steps_taken(touches, steps, mode, within):
+    """How many steps a case took, found by trying."""
+    times, path = [t[0] for t in touches], [t[1] for t in touches]
+    limit = np.inf if within is None else within * HOUR
+    if mode == "any-order":
+        first = [next((t for t, s in zip(times, path, strict=True) if s == step), None) for step in steps]
+        taken = 0
+        while (
+            taken < len(steps) and None not in first[: taken + 1] and max(first[: taken + 1]) - min(first[: taken + 1]) <= limit
+        ):
+            taken += 1
+        return taken
+    if mode == "strict":
+        return max(
+            max(
+                (
+                    k
+                    for k in range(1, len(steps) + 1)
+                    if path[i : i + k] == list(steps[:k]) and times[i + k - 1] - times[i] <= limit
+                ),
+                default=0,
+            )
+            for i in range(len(path))
+        )
+    if mode == "closed" and path[0] != steps[0]:
+        return 0
+    taken, start = 0, None
+    for time, stage in zip(times, path, strict=True):
+        if taken < len(steps) and stage == steps[taken]:
+            if start is not None and time - start > limit:
+                break
+            start = time if start is None else start
+            taken += 1
+    return taken
+
+
+@QUICK
+@given(ROWS, OWNER)
+def test_transitions_and_their_intervals_are_those_of_plain_python(rows, owners):
+    plain = Plain(rows, owners)
+    table = journey.transitions(eventlog.compile(frame(rows, owners), settings=until())).table
+    moves = {
+        case: Counter(pairwise([*(STAGES[s] for s in plain.path(case)), *([] if plain.open[case] else ["end"])]))
+        for case in plain.cases
+    }
+    total = sum(moves.values(), Counter())
+    assert {(row.source, row.target): row.n_ for row in table.rename(columns={"count": "n_"}).itertuples()} == dict(total)
+    for row in table.to_dict("records"):
+        y = {case: count[row["source"], row["target"]] for case, count in moves.items()}
+        n = {case: sum(c for (source, _), c in count.items() if source == row["source"]) for case, count in moves.items()}
+        assert row["n"] == sum(n.values())
+        same_interval(row, plain.interval(y, n))
+
+
+@QUICK
+@given(ROWS, OWNER, st.integers(1, 6))
+def test_variants_and_their_intervals_are_those_of_plain_python(rows, owners, repeat):
+    rows = rows * repeat  # paths beyond 16 touches, too
+    plain = Plain(rows, owners)
+    found = journey.variants(eventlog.compile(frame(rows, owners), settings=until()))
+    paths = {case: " > ".join(STAGES[s] for s in plain.path(case)) for case in plain.cases}
+    assert dict(zip(found.table["path"], found.table["count"], strict=True)) == dict(Counter(paths.values()))
+    order = sorted(
+        set(paths.values()),
+        key=lambda p: (-Counter(paths.values())[p], p.count(">"), [STAGES.index(s) for s in p.split(" > ")]),
+    )
+    assert found.table["path"].tolist() == order
+    for row in found.table.to_dict("records"):
+        same_interval(row, plain.interval({case: path == row["path"] for case, path in paths.items()}, dict.fromkeys(paths, 1)))
+        assert set(found.cases_at(row["path"])["case_id"]) == {case for case, path in paths.items() if path == row["path"]}
+
+
+@QUICK
+@given(
+    ROWS,
+    OWNER,
+    st.lists(st.integers(0, 4), min_size=1, max_size=4, unique=True),
+    st.sampled_from(eventlog.MODES),
+    st.sampled_from([None, 1, 30]),
+    st.sampled_from(["case", "user"]),
+)
+def test_funnels_of_all_modes_are_those_of_plain_python(rows, owners, steps, mode, within, by):
+    plain = Plain(rows, owners)
+    log = eventlog.compile(frame(rows, owners), settings=until())
+    units = {case: (plain.owner[case], touches) for case, touches in plain.cases.items()}
+    if by == "user":
+        together = defaultdict(list)
+        for case in sorted(plain.cases):
+            together[plain.owner[case]] += plain.cases[case]
+        units = {name: (name, sorted(touches, key=lambda t: t[0])) for name, touches in together.items()}
+    taken = {name: steps_taken(touches, steps, mode, within) for name, (_, touches) in units.items()}
+    found = journey.funnel(log, [STAGES[s] for s in steps], mode=mode, within=None if within is None else f"{within}h", by=by)
+    assert found.table["reached"].tolist() == [sum(t > k for t in taken.values()) for k in range(len(steps))]
+    assert (found.table["n"] == len(units)).all()
+    for k, step in enumerate(found.table.index):
+        assert set(found.cases_at(step)["case_id"]) == {name for name, t in taken.items() if t > k}
+        per = defaultdict(lambda: [0, 0])
+        for name, (owner, _) in units.items():
+            per[owner][0] += taken[name] > k
+            per[owner][1] += 1
+        same_interval(found.table.iloc[k], stats.ratio_interval(*np.array([per[name] for name in sorted(per)]).T))
+
+
+@QUICK
+@given(ROWS, OWNER, st.sampled_from([None, 1, 30]))
+def test_the_falling_funnel_and_its_drill_down_are_those_of_plain_python(rows, owners, within):
+    plain = Plain(rows, owners)
+    limit = np.inf if within is None else within * HOUR
+    depth = {case: max(s for t, s, *_ in touches if t - touches[0][0] <= limit) for case, touches in plain.cases.items()}
+    found = journey.funnel(
+        eventlog.compile(frame(rows, owners), settings=until()), within=None if within is None else f"{within}h"
+    )
+    assert found.table["reached"].tolist() == [sum(d >= k for d in depth.values()) for k in range(5)]
+    for k, stage in enumerate(STAGES):
+        assert set(found.cases_at(stage)["case_id"]) == {case for case, d in depth.items() if d >= k}
+        if k:
+            y = {case: d >= k for case, d in depth.items()}
+            same_interval(found.table.loc[stage], plain.interval(y, dict.fromkeys(depth, 1)))
+
+
+@QUICK
+@given(ROWS, OWNER)
+def test_summaries_step_matrix_loops_ends_and_sessions_are_those_of_plain_python(rows, owners):
+    plain = Plain(rows, owners)
+    log = eventlog.compile(frame(rows, owners), settings=until())
+    summary = journey.case_summary(log).table.set_index("case_id")
+    for case, touches in plain.cases.items():
+        row = summary.loc[case]
+        assert (row["touches"], row["customer_id"], row["is_open"]) == (len(touches), plain.owner[case], plain.open[case])
+        assert (row["first"], row["last"]) == (STAGES[touches[0][1]], STAGES[touches[-1][1]])
+        assert row["furthest"] == STAGES[max(plain.path(case))]
+        assert row["duration_s"] * 1_000_000 == touches[-1][0] - touches[0][0]
+    matrix = journey.step_matrix(log, steps=3).table.set_index(["step", "stage"])["count"]
+    for step in (1, 2, 3):
+        at = Counter(
+            STAGES[plain.path(case)[step - 1]] if len(touches) >= step else "end"
+            for case, touches in plain.cases.items()
+            if len(touches) >= step or not plain.open[case]
+        )
+        assert matrix[step].to_dict() == {name: at[name] for name in (*STAGES, "end")}
+    loops, over = journey.loops(log).table, journey.ends(log).table
+    for code, stage in enumerate(STAGES):
+        used = {case: plain.path(case).count(code) for case in plain.cases}
+        assert loops.loc[stage, ["again", "n"]].tolist() == [
+            sum(u > 1 for u in used.values()),
+            sum(u > 0 for u in used.values()),
+        ]
+        same_interval(
+            loops.loc[stage], plain.interval({c: u > 1 for c, u in used.items()}, {c: u > 0 for c, u in used.items()})
+        )
+        assert over.loc[stage, "ended"] == sum(plain.path(c)[-1] == code for c in plain.cases if not plain.open[c])
+    cut = [1 + sum(b[0] - a[0] > 2 * HOUR for a, b in pairwise(touches)) for touches in plain.cases.values()]
+    assert len(journey.sessions(log, "2h").table) == sum(cut)
+
+
+@QUICK
+@given(ROWS, OWNER, st.integers(0, 4))
+def test_time_to_a_stage_is_the_aalen_johansen_curve_counted_by_hand(rows, owners, stage):
+    plain = Plain(rows, owners)
+    log = eventlog.compile(frame(rows, owners), settings=until())
+    cases = []
+    for case, touches in plain.cases.items():
+        start = next((i for i, t in enumerate(touches) if t[1] >= 1), None)
+        if start is None:
+            continue
+        reached = next((t[0] for t in touches[start:] if t[1] == stage), None)
+        end = reached if reached is not None else plain.until if plain.open[case] else touches[-1][0]
+        cases.append((end - touches[start][0], 1 if reached is not None else 0 if plain.open[case] else 2))
+    found = journey.time_to(log, STAGES[stage])
+    assert found.n_cases == len(cases)
+    for row in found.table.itertuples():
+        still, share = 1.0, 0.0
+        for time in sorted({t for t, _ in cases if t <= row.hours * HOUR}):
+            risk = sum(t >= time for t, _ in cases)
+            share += still * sum(c == (time, 1) for c in cases) / risk
+            still *= 1 - sum(t == time and e > 0 for t, e in cases) / risk
+        assert row.share == pytest.approx(share)
+        assert row.at_risk == sum(t >= row.hours * HOUR for t, _ in cases)
+
+
+@QUICK
+@given(ROWS, OWNER, st.sampled_from([1, 24, 100]))
+def test_returns_are_those_of_plain_python(rows, owners, within):
+    plain = Plain(rows, owners)
+    found = journey.returns(eventlog.compile(frame(rows, owners), settings=until()), within=f"{within}h")
+    counts = Counter()
+    for case, touches in plain.cases.items():
+        end = touches[-1][0]
+        if plain.open[case] or end > plain.until - within * HOUR:
+            continue
+        others = [t[0][0] for c, t in plain.cases.items() if plain.owner[c] == plain.owner[case] and max(plain.path(c)) >= 1]
+        counts[STAGES[touches[-1][1]], "n"] += 1
+        counts[STAGES[touches[-1][1]], "returned"] += any(0 < start - end <= within * HOUR for start in others)
+    for stage in STAGES:
+        assert found.table.loc[stage, ["returned", "n"]].tolist() == [counts[stage, "returned"], counts[stage, "n"]]
+
+
+def everything(log):
+    """The tables of every question, without the ids of customers and cases."""
+    summary = journey.case_summary(log).table.drop(columns=["case_id", "customer_id"])
+    return [
+        journey.transitions(log).table,
+        journey.variants(log).table,
+        journey.funnel(log).table,
+        *(journey.funnel(log, ["help", "agent"], mode=mode, within="1d").table for mode in eventlog.MODES),
+        journey.funnel(log, by="user").table,
+        summary.sort_values(list(summary.columns)).reset_index(drop=True),
+        journey.time_to(log, "phone").table,
+        journey.forced_to_call(log).table,
+        journey.step_matrix(log).table,
+        journey.loops(log).table,
+        journey.returns(log).table,
+        journey.ends(log).table,
+        journey.mood(log).table,
+    ]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(ROWS, OWNER, st.sampled_from(BASES), st.randoms(use_true_random=False))
+def test_row_order_names_and_the_unit_of_time_change_nothing(tmp_path_factory, rows, owners, base, random):
+    touches = frame(rows, owners, base).drop(columns=["touchpoint_id", "action"])
+    touches["user_id"] = touches["user_id"].fillna("nobody")
+    touches = touches.sort_values("occurred_at").drop_duplicates(["case_id", "occurred_at", "stage"])
+    owner = touches.groupby("case_id")["user_id"].first()
+    touches["user_id"] = owner[touches["case_id"]].to_numpy()
+
+    def compiled(table, **kwargs):
+        folder = tmp_path_factory.mktemp("log")
+        pq.write_table(table, folder / "touches.parquet")
+        return eventlog.compile(
+            folder / "touches.parquet", user="user_id", cache=folder / "cache", settings=until(base), **kwargs
+        )
+
+    plain = pa.Table.from_pandas(touches, preserve_index=False)
+    expected = everything(compiled(plain))
+    shuffled = plain.take(random.sample(range(len(plain)), len(plain)))
+    turned = {name: f"x{9 - int(name[1:])}" for name in set(touches["case_id"])}
+    renamed = touches.assign(
+        case_id=touches["case_id"].map(turned), user_id=touches["user_id"].map({"u": "z", "v": "y", "w": "x", "nobody": "a"})
+    )
+    numbers = touches.assign(
+        case_id=touches["case_id"].str[1:].astype("int64"),
+        user_id=touches["user_id"].map({"u": 7, "v": -1, "w": 3, "nobody": 0}),
+    )
+    seconds = plain.set_column(2, "occurred_at", plain["occurred_at"].cast(pa.timestamp("s", "UTC")))
+    millis = plain.set_column(2, "occurred_at", plain["occurred_at"].cast(pa.timestamp("ms")))
+    for other in (
+        shuffled,
+        pa.Table.from_pandas(renamed, preserve_index=False),
+        pa.Table.from_pandas(numbers, preserve_index=False),
+        seconds,
+        millis,
+    ):
+        for one, two in zip(everything(compiled(other)), expected, strict=True):
+            pd.testing.assert_frame_equal(one, two)
+
+
+def test_an_empty_log_and_one_of_a_single_touch_are_answered(tmp_path):
+    schema = pa.schema([("case_id", pa.string()), ("occurred_at", pa.timestamp("us", "UTC")), ("stage", pa.string())])
+    pq.write_table(schema.empty_table(), tmp_path / "none.parquet")
+    empty = eventlog.compile(tmp_path / "none.parquet", cache=tmp_path / "cache")
+    assert (empty.n_touches, empty.n_cases, empty.n_customers) == (0, 0, 0)
+    assert all(not len(table) or not table.select_dtypes("int").to_numpy()[:, -1].any() for table in everything(empty)[:3])
+    one = eventlog.from_paths(a="phone")
+    assert journey.variants(one).table["path"].tolist() == ["phone"]
+    assert journey.time_to(one, "phone").table["share"].tolist() == [1.0]
+    assert [len(table) for table in everything(one)]
+
+
+def test_a_source_in_order_is_not_sorted_again_and_gives_the_same_log(tmp_path, monkeypatch):
+    rows = [(case, hour, (case + hour) % 5, 0) for case in range(7) for hour in (0, 1, 5)]
+    touches = pa.Table.from_pandas(
+        frame(rows, ["u"] * 7).sort_values(["user_id", "case_id", "occurred_at"]), preserve_index=False
+    )
+    pq.write_table(touches, tmp_path / "sorted.parquet")
+    pq.write_table(touches.take(np.arange(len(touches))[::-1]), tmp_path / "turned.parquet")
+    turned = eventlog.compile(tmp_path / "turned.parquet", user="user_id", cache=tmp_path / "cache")
+
+    def refuse(self):
+        raise AssertionError("sorted again")
+
+    monkeypatch.setattr("cxlib.eventlog.touches.Touches.in_order", refuse)
+    asis = eventlog.compile(tmp_path / "sorted.parquet", user="user_id", cache=tmp_path / "cache")
+    for name in ("stage", "at", "case_start", "customer_start", "customer_key"):
+        assert (getattr(asis, name) == getattr(turned, name)).all()
+
+
+def test_a_late_file_in_a_glob_is_noticed(tmp_path):
+    table = pa.Table.from_pandas(frame([(0, 0, 1, 0), (0, 1, 4, 0)], ["u"] * 7), preserve_index=False)
+    pq.write_table(table, tmp_path / "day1.parquet")
+    ask = {"user": "user_id", "cache": tmp_path / "cache"}
+    assert eventlog.compile(tmp_path / "*.parquet", **ask).n_touches == 2
+    late = pa.Table.from_pandas(frame([(0, 2, 3, 0)], ["u"] * 7), preserve_index=False)
+    pq.write_table(late, tmp_path / "day2.parquet")
+    log = eventlog.compile(tmp_path / "*.parquet", **ask)
+    assert (log.n_touches, log.n_cases) == (3, 1)
+
+
+def test_files_with_gaps_shared_cases_and_ties_are_told(tmp_path):
+    table = pa.table(
+        {
+            "case": ["c", "c", None, "d", "d"],
+            "who": ["u", "v", "u", None, "w"],
+            "when": pa.array([1, 2, 3, 4, 4], pa.timestamp("s")),
+            "what": ["help", "phone", "help", "phone", "agent"],
+            "n": [1, 1, 1, 1, 2],
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    names = {"case": "case", "user": "who", "at": "when", "stage": "what", "cache": tmp_path / "cache"}
+    log = eventlog.compile(tmp_path / "t.parquet", **names, tie="n")
+    assert "1 of 5 rows have no case, time or stage" in log.notes[0]
+    assert sorted(log.customer_id) == ["u", "w"]  # the first identified touch owns the case
+    assert [log.stages[s] for s in log.stage] == ["help", "phone", "phone", "agent"]  # `n` decides before the stage does
+    assert log.ties["seq"] == 1
+    with pytest.raises(DataError, match=r"no column usr \(user=\): did you mean"):
+        eventlog.compile(tmp_path / "t.parquet", **(names | {"user": "usr"}))
+    with pytest.raises(DataError, match="a number has no unit"):
+        eventlog.compile(tmp_path / "t.parquet", **(names | {"at": "n"}))
+    with pytest.raises(DataError, match='write one such as "500MB"'):
+        eventlog.compile(tmp_path / "t.parquet", **names, memory="lots")
+    with pytest.raises(DataError, match="no parquet file at"):
+        eventlog.compile(tmp_path / "u*.parquet")
+    other = eventlog.compile(tmp_path / "t.parquet", **(names | {"stage": "who"}))
+    assert other.stages == ("u", "v", "w")
+    assert "stages taken in this order" in other.notes[-1]
