@@ -200,7 +200,8 @@ def _mapped_labels(file: Path) -> pa.ChunkedArray:
 
 
 def _mapped(file: Path, kind: str) -> np.ndarray:
-    return np.memmap(file, dtype=kind, mode="r") if file.stat().st_size else np.empty(0, dtype=kind)
+    """A column as it lies on disk; a plain array, since slices of a memmap are slow to make."""
+    return np.asarray(np.memmap(file, dtype=kind, mode="r")) if file.stat().st_size else np.empty(0, dtype=kind)
 
 
 def store(folder: Path, rows: Iterable[pa.RecordBatch], keys: Sequence[str] = ()) -> _Shelf:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from cxlib.eventlog.log import EventLog
@@ -37,11 +39,19 @@ def first_touch(log: EventLog, wanted: np.ndarray) -> np.ndarray:
     """The position of each case's first touch for which `wanted` holds; the log's length where there is none."""
     if log.n_cases == 0:
         return np.empty(0, dtype=np.int64)
-    found = np.flatnonzero(wanted)
-    # Touches before a case that are wanted: the next of them is the case's own, unless it lies beyond the case.
-    earlier = np.concatenate([[0], np.cumsum(wanted, dtype=np.int32 if log.n_touches < 2**31 else np.int64)])
-    here = np.append(found, log.n_touches)[earlier[log.case_start[:-1]]]
+    if 2 * np.count_nonzero(wanted) > log.n_touches:  # the faster way where most are wanted
+        return np.minimum.reduceat(np.where(wanted, np.arange(log.n_touches), log.n_touches), log.case_start[:-1])
+    here = _next(wanted)(log.case_start[:-1])
     return np.where(here < log.case_start[1:], here, log.n_touches)
+
+
+def _next(wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that gives, for positions, the first wanted one from there on; the length where there is none."""
+    n = len(wanted)
+    found = np.append(np.flatnonzero(wanted), n)
+    earlier = np.zeros(n + 1, dtype=np.int32 if n < 2**31 else np.int64)  # wanted ones before each position
+    np.cumsum(wanted, out=earlier[1:])
+    return lambda position: found[earlier[position]]
 
 
 def returned(log: EventLog, within: int) -> np.ndarray:
@@ -79,69 +89,74 @@ def returned(log: EventLog, within: int) -> np.ndarray:
 MODES = ("open", "closed", "strict", "any-order")
 
 
-def stepped(log: EventLog, steps: tuple[int, ...], within: int | None = None, mode: str = "open") -> np.ndarray:
-    """How many of `steps` did each case take, one after the other?
+NEVER = np.iinfo(np.int64).min
+
+
+def stepped(
+    log: EventLog, steps: tuple[int, ...], within: int | None = None, mode: str = "open"
+) -> tuple[np.ndarray, np.ndarray]:
+    """How many of `steps` did each case take, one after the other, and when did it take the first (`NEVER` if it did not)?
 
     "open": in this order, other touches between them allowed. "closed": likewise, and the case begins with the first step.
     "strict": each directly after the one before. "any-order": the first k steps were all taken, in whatever order. The window
     runs from the first step taken: from its first touch in "open" and "closed", from each possible start in "strict", from the
     earliest of the first touches of the k steps in "any-order".
     """
-    if log.n_cases == 0:
-        return np.empty(0, dtype=np.int16)
-    if mode == "strict":
-        return _stepped_directly(log, steps, within)
-    if mode == "any-order":
-        return _stepped_in_any_order(log, steps, within)
+    taken, began_at = np.zeros(log.n_cases, dtype=np.int16), np.full(log.n_cases, NEVER)
+    if log.n_cases:
+        walk = {"strict": _directly, "any-order": _in_any_order}.get(mode, _in_order)
+        walk(log, steps, within, mode, taken, began_at)
+    return taken, began_at
+
+
+def _in_order(log: EventLog, steps: tuple, within: int | None, mode: str, taken: np.ndarray, began_at: np.ndarray) -> None:
     alive = np.arange(log.n_cases)
     if mode == "closed":
         alive = alive[log.stage[log.case_start[:-1]] == steps[0]]
-    taken = np.zeros(log.n_cases, dtype=np.int16)
     position = log.case_start[alive]  # where the search for the next step begins
-    start = None
-    for step in steps:
-        wanted = log.stage == step
-        found = np.append(np.flatnonzero(wanted), log.n_touches)
-        earlier = np.concatenate([[0], np.cumsum(wanted, dtype=np.int32 if log.n_touches < 2**31 else np.int64)])
-        here = found[earlier[position]]
+    for number, step in enumerate(steps):
+        here = _next(log.stage == step)(position)
         ok = here < log.case_start[alive + 1]
-        if start is not None and within is not None:
-            ok &= log.at[np.minimum(here, log.n_touches - 1)] - start <= within
         alive, here = alive[ok], here[ok]
-        start = log.at[here] if start is None else start[ok]
+        if number == 0:
+            began_at[alive] = start = log.at[here]
+        elif within is not None:
+            ok_in_time = log.at[here] - start[ok] <= within
+            alive, here, start = alive[ok_in_time], here[ok_in_time], start[ok][ok_in_time]
         taken[alive] += 1
         position = here + 1
-    return taken
 
 
-def _stepped_directly(log: EventLog, steps: tuple[int, ...], within: int | None) -> np.ndarray:
+def _directly(log: EventLog, steps: tuple, within: int | None, mode: str, taken: np.ndarray, began_at: np.ndarray) -> None:
     depth = np.zeros(log.n_touches, dtype=np.int16)  # how many steps were taken directly from each touch on
     start = np.flatnonzero(log.stage == steps[0])
-    end_of_case = np.repeat(log.case_start[1:], np.diff(log.case_start))
+    case = np.searchsorted(log.case_start, start, side="right") - 1
+    began_at[case[::-1]] = log.at[start[::-1]]  # the first of several is written last
     depth[start] = 1
+    end_of_case = log.case_start[case + 1]
     for number, step in enumerate(steps[1:], start=1):
-        here = start + number
-        inside = here < end_of_case[start]
-        start, here = start[inside], here[inside]
-        ok = log.stage[here] == step
+        inside = start + number < end_of_case
+        start, end_of_case = start[inside], end_of_case[inside]
+        ok = log.stage[start + number] == step
         if within is not None:
-            ok &= log.at[here] - log.at[start] <= within
-        start = start[ok]
+            ok &= log.at[start + number] - log.at[start] <= within
+        start, end_of_case = start[ok], end_of_case[ok]
         depth[start] = number + 1
-    return np.maximum.reduceat(depth, log.case_start[:-1])
+    taken[:] = np.maximum.reduceat(depth, log.case_start[:-1])
 
 
-def _stepped_in_any_order(log: EventLog, steps: tuple[int, ...], within: int | None) -> np.ndarray:
-    taken = np.zeros(log.n_cases, dtype=np.int16)
+def _in_any_order(log: EventLog, steps: tuple, within: int | None, mode: str, taken: np.ndarray, began_at: np.ndarray) -> None:
     ok = np.ones(log.n_cases, dtype=bool)
-    earliest = np.full(log.n_cases, np.iinfo(np.int64).max)
-    latest = np.full(log.n_cases, np.iinfo(np.int64).min)
+    never = np.iinfo(np.int64).max
+    earliest, latest, any_step = np.full(log.n_cases, never), np.full(log.n_cases, NEVER), np.full(log.n_cases, never)
     for step in steps:
         first = first_touch(log, log.stage == step)
-        ok &= first < log.n_touches
-        at = log.at[np.minimum(first, log.n_touches - 1)]
-        earliest, latest = np.minimum(earliest, at), np.maximum(latest, at)
+        there = first < log.n_touches
+        at = np.where(there, log.at[np.minimum(first, log.n_touches - 1)], never)
+        any_step = np.minimum(any_step, at)
+        ok &= there
+        earliest, latest = np.minimum(earliest, at), np.where(ok, np.maximum(latest, at), latest)
         if within is not None:
-            ok &= latest - earliest <= within
+            ok &= latest - np.where(ok, earliest, latest) <= within
         taken += ok
-    return taken
+    began_at[:] = np.where(any_step == never, NEVER, any_step)

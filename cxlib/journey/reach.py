@@ -178,12 +178,13 @@ def _funnel_sums(log: EventLog, steps: tuple[int, ...] | None, within: int | Non
 
 def _depths(log: EventLog, steps: tuple[int, ...] | None, within: int | None, mode: str) -> dict[str, np.ndarray]:
     """For each case the position of the furthest level it reached, -1 for none, `_YOUNG` if not observed long enough."""
-    depth = furthest(log, within) if steps is None else stepped(log, steps, within, mode) - 1
     kept = mature(log, within)
-    if steps is not None and within and log.n_cases:  # the window runs from the first step, where it was taken
-        started = np.isin(log.stage, steps) if mode == "any-order" else log.stage == steps[0]
-        first = first_touch(log, started)
-        kept &= (first == log.n_touches) | (log.at[np.minimum(first, log.n_touches - 1)] <= log.observed_until - within)
+    if steps is None:
+        depth = furthest(log, within)
+    else:  # the window runs from the first step, where it was taken
+        taken, first_step = stepped(log, steps, within, mode)
+        depth = taken - 1
+        kept &= first_step <= log.observed_until - (within or 0)
     return {"depth": np.where(kept, depth, _YOUNG).astype(np.int8)}
 
 

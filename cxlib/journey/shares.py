@@ -22,11 +22,15 @@ def sums_by_code(log: EventLog, code: np.ndarray, size: int, *, at_least: bool =
     code up to its own. Returns six rows, one column per code.
     """
     counted = code >= 0
-    cell = log.customer_of_case[counted] * size + code[counted]
+    customer = log.customer_of_case[counted]
+    cell = customer * size + code[counted]
     counts = np.bincount(cell, minlength=log.n_customers * size).reshape(log.n_customers, size)
-    n = counts.sum(axis=1, keepdims=True)
-    y = counts[:, ::-1].cumsum(axis=1)[:, ::-1] if at_least else counts
-    both = stats.crossed(np.hstack([y, n]))
-    square, cross = np.diag(both)[:-1], both[:-1, -1]
-    same = np.ones(size, dtype=np.int64)
-    return np.stack([same * int((n > 0).sum()), y.sum(axis=0), same * int(n.sum()), square, cross, same * both[-1, -1]])
+    pairs, total = stats.crossed(counts), counts.sum(axis=0)
+    if at_least:  # sums over all codes further on
+        pairs = pairs[::-1, ::-1].cumsum(axis=0).cumsum(axis=1)[::-1, ::-1]
+        with_n, y, cases, square = pairs[:, 0], total[::-1].cumsum()[::-1], total.sum(), pairs[0, 0]
+    else:
+        with_n, y, cases, square = pairs.sum(axis=1), total, total.sum(), pairs.sum()
+    customers = np.count_nonzero(np.diff(customer)) + min(len(customer), 1)
+    one = np.ones(size, dtype=np.int64)
+    return np.stack([customers * one, y, cases * one, np.diag(pairs), with_n, square * one])
