@@ -1,8 +1,11 @@
 """`draw_*`: a result -> axes. Figures compute nothing: every number drawn stands in the result's table."""
 
+from cxlib.figures.changes import draw_kind_moves, draw_kinds, draw_matrix_diff, draw_scorecard, draw_segments, draw_waterfall
 from cxlib.figures.data import draw_empty, draw_freshness, draw_links, draw_rows, draw_weeks
 from cxlib.figures.escalation import draw_auc_by_stage, draw_by_month, draw_gain, draw_reliability
 from cxlib.figures.journey import draw_ends, draw_forced, draw_funnel, draw_incidence, draw_mood, draw_transitions
+from cxlib.figures.levers import draw_removal, draw_sensitivity
+from cxlib.figures.paths import draw_flow, draw_graph, draw_loops, draw_returns, draw_step_matrix, draw_variants
 from cxlib.figures.themes import draw_stability, draw_theme_map, draw_theme_months, draw_themes
 
 __all__ = [
@@ -10,19 +13,33 @@ __all__ = [
     "draw_by_month",
     "draw_empty",
     "draw_ends",
+    "draw_flow",
     "draw_forced",
     "draw_freshness",
     "draw_funnel",
     "draw_gain",
+    "draw_graph",
     "draw_incidence",
+    "draw_kind_moves",
+    "draw_kinds",
     "draw_links",
+    "draw_loops",
+    "draw_matrix_diff",
     "draw_mood",
     "draw_reliability",
+    "draw_removal",
+    "draw_returns",
     "draw_rows",
+    "draw_scorecard",
+    "draw_segments",
+    "draw_sensitivity",
     "draw_stability",
+    "draw_step_matrix",
     "draw_theme_map",
     "draw_theme_months",
     "draw_themes",
     "draw_transitions",
+    "draw_variants",
+    "draw_waterfall",
     "draw_weeks",
 ]

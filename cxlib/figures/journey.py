@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, heat, plain, stage_colours
+from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, heat, plain, stage_colours, whiskers_across
 from cxlib.journey import Ends, Forced, Funnel, Mood, TimeTo, Transitions
 
 
@@ -73,7 +73,7 @@ def draw_forced(forced: Forced, ax: Axes | None = None) -> Axes:
     table = forced.table.iloc[:2][::-1]
     y = np.arange(len(table))
     ax.barh(y, table["share"], color=[QUIET, HOT], height=0.62)
-    _whiskers_across(ax, table, y)
+    whiskers_across(ax, table, y)
     for i, row in enumerate(table.itertuples()):
         beside(ax, f"{row.share:.1%}  {row.cases:,} cases", np.nanmax([row.high, row.share, 0]), i)
     ax.set_yticks(y, list(table.index))
@@ -81,11 +81,6 @@ def draw_forced(forced: Forced, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel(f"share of the {forced.n_cases:,} cases that sought help")
     return ax
-
-
-def _whiskers_across(ax: Axes, table, y: np.ndarray) -> None:
-    spread = np.vstack([table["share"] - table["low"], table["high"] - table["share"]]).clip(0)
-    ax.errorbar(table["share"], y, xerr=np.nan_to_num(spread), fmt="none", ecolor=INK, capsize=3, linewidth=1)
 
 
 def draw_transitions(moves: Transitions, ax: Axes | None = None) -> Axes:
@@ -123,7 +118,7 @@ def draw_ends(over: Ends, ax: Axes | None = None) -> Axes:
     table = over.table[::-1]
     y = np.arange(len(table))
     ax.barh(y, table["share"].fillna(0), color=stage_colours(len(table))[::-1], height=0.66)
-    _whiskers_across(ax, table.fillna(0), y)
+    whiskers_across(ax, table.fillna(0), y)
     for i, row in enumerate(table.fillna(0).itertuples()):
         beside(ax, f"{row.share:.1%}  {row.ended:,}", max(row.high, row.share), i)
     ax.set_yticks(y, [plain(stage, 22) for stage in table.index])

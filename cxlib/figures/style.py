@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
@@ -41,6 +43,12 @@ def axes(ax: Axes | None = None, *, wide: float = 8.0, high: float = 4.0) -> Axe
 def beside(ax: Axes, text: str, x: float, y: float) -> None:
     """A direct label to the right of a bar's end."""
     ax.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
+
+
+def whiskers_across(ax: Axes, table: pd.DataFrame, y: np.ndarray) -> None:
+    """The intervals of horizontal bars, from a table's share, low and high."""
+    spread = np.vstack([table["share"] - table["low"], table["high"] - table["share"]]).clip(0)
+    ax.errorbar(table["share"], y, xerr=np.nan_to_num(spread), fmt="none", ecolor=INK, capsize=3, linewidth=1)
 
 
 def plain(label: object, longest: int = 32) -> str:

@@ -10,10 +10,12 @@ from cxlib.journey.kinds import Kinds, kinds
 from cxlib.journey.mix import Change, change
 from cxlib.journey.paths import (
     END,
+    Flow,
     Loops,
     StepMatrix,
     Transitions,
     Variants,
+    flow,
     loops,
     step_matrix,
     transitions,
@@ -46,6 +48,7 @@ __all__ = [
     "ContactRate",
     "Ends",
     "FirstOrder",
+    "Flow",
     "Forced",
     "Funnel",
     "Kinds",
@@ -64,6 +67,7 @@ __all__ = [
     "change",
     "contact_rate",
     "ends",
+    "flow",
     "forced_to_call",
     "funnel",
     "kinds",

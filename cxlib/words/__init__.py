@@ -1,5 +1,6 @@
 """`say_*`: a result -> a sentence. Words compute nothing, and every value from data in them is escaped."""
 
+from cxlib.words.changes import say_change, say_contact_rate, say_kinds, say_matrix_diff, say_scorecard, say_segments
 from cxlib.words.data import (
     odd_table,
     say_empty,
@@ -26,7 +27,9 @@ from cxlib.words.escalation import (
     say_scored,
 )
 from cxlib.words.journey import say_ends, say_forced, say_funnel, say_log, say_mood, say_time_to, say_transitions
+from cxlib.words.levers import say_absorbing, say_first_order, say_sensitivity
 from cxlib.words.numbers import rounded
+from cxlib.words.paths import say_flow, say_loops, say_returns, say_steps, say_variants
 from cxlib.words.stories import say_story
 from cxlib.words.themes import (
     say_stability,
@@ -43,18 +46,26 @@ __all__ = [
     "odd_table",
     "review_table",
     "rounded",
+    "say_absorbing",
     "say_by_month",
     "say_by_stage",
+    "say_change",
+    "say_contact_rate",
     "say_empty",
     "say_ends",
     "say_escalation",
+    "say_first_order",
+    "say_flow",
     "say_forced",
     "say_freshness",
     "say_funnel",
     "say_gain",
+    "say_kinds",
     "say_largest",
     "say_links",
     "say_log",
+    "say_loops",
+    "say_matrix_diff",
     "say_missing",
     "say_models",
     "say_mood",
@@ -62,10 +73,15 @@ __all__ = [
     "say_order",
     "say_reasons",
     "say_reliability",
+    "say_returns",
     "say_review",
     "say_rows",
+    "say_scorecard",
     "say_scored",
+    "say_segments",
+    "say_sensitivity",
     "say_stability",
+    "say_steps",
     "say_stories_of",
     "say_story",
     "say_theme_calls",
@@ -77,5 +93,6 @@ __all__ = [
     "say_transitions",
     "say_trust",
     "say_typical",
+    "say_variants",
     "say_weeks",
 ]
