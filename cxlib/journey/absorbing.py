@@ -23,16 +23,19 @@ _LEVERS = {"help": "help success", "chatbot": "chatbot success", "agent": "agent
 
 @dataclass(frozen=True)
 class FirstOrder:
-    """Does where a case came from change where it goes next? The check of the chain's assumption."""
+    """Does where a case came from change where it goes next? The check of the chain's assumption.
 
+    Over all cases `chain` and `counted` are nearly the same whatever the memory: only moves after the first call make a
+    difference. The size of a failure is seen by the stage where cases began (`table`), and in the levers (`second_order` in
+    `Absorbing.sensitivities`).
+    """
+
+    table: pd.DataFrame  # one row per stage where help is first sought: chain, counted, gap (chain - counted), low, high, n
+    chain: float  # share forced to call as the chain has it, of all cases that sought help
+    counted: float  # as counted; open cases with the chain's chance from where they stand
     statistic: float  # chi-square, scaled for the likeness of one customer's cases
     df: float
     p: float
-    chain: float  # share forced to call as the chain has it
-    counted: float  # as counted; open cases with the chain's chance from where they stand
-    gap: float  # chain - counted
-    low: float  # 95 % interval of the gap
-    high: float
     n: int  # moves
     warns: bool  # p < .05
 
@@ -41,9 +44,7 @@ class FirstOrder:
 class Absorbing:
     """The answer of `absorbing`."""
 
-    table: (
-        pd.DataFrame
-    )  # one row per stage where help was first sought: forced, further, mood, each with low and high; n, moves
+    table: pd.DataFrame  # one row per stage where help is first sought: forced, further, mood with low and high; n, moves
     overall: pd.DataFrame  # the same columns and calls, one row: all cases that sought help
     removal: pd.DataFrame  # one row per stage left of the escalation: remain, closed, each with low and high; n
     sensitivities: pd.DataFrame  # one row per stage left of the escalation, strongest first: lever, points, calls ..., rank
@@ -72,8 +73,8 @@ def absorbing(log: EventLog, *, seed: int = 0, replicates: int = 200) -> Absorbi
         `table`, one row per stage where help is first sought: ``forced`` (share, 0 to 1, expected to reach the escalation stage
         after a try left of it; 0 for those who called first), ``further`` (touches still to come, on average), ``mood`` (mean
         over the touches on the way, -1 to 1; NaN where no mood is known), each with its 95 % interval by customer; ``n`` cases
-        that began there and ``moves`` counted out of the stage. `overall` is the same for all `n_cases`, with ``calls`` (touches
-        at the escalation stage per 1,000 cases). `sensitivities` and `removal`: see the notes.
+        that began there and ``moves`` counted out of the stage. `overall` is the same for all `n_cases`, with ``calls``:
+        touches at the escalation stage per 1,000 cases. `sensitivities` and `removal`: see the notes.
 
     Raises
     ------
@@ -90,6 +91,7 @@ def absorbing(log: EventLog, *, seed: int = 0, replicates: int = 200) -> Absorbi
     out of it in proportion; solved again, not extrapolated. ``points`` is the change of the share forced to call in percentage
     points, ``calls`` the change of touches at the escalation stage per 1,000 cases, ``first`` the share of replicates in which
     this lever is the strongest, ``n`` the moves counted out of the stage. An end is "no further touch": solved, or given up.
+    ``second_order`` is ``points`` in the chain that remembers one step: a check beside it, without an interval.
 
     *Removal*: the share of forced calls that remains if the stage is taken out. ``remain``: walks that would enter it end there
     (attribution's removal effect is 1 - remain, the share of forced calls that pass the stage). ``closed``: they take one of
@@ -110,10 +112,10 @@ def absorbing(log: EventLog, *, seed: int = 0, replicates: int = 200) -> Absorbi
     >>> found.table.loc[["help", "chatbot"], ["forced", "further"]].round(2)
              forced  further
     start
-    help       0.33     1.00
-    chatbot    0.50     0.50
-    >>> found.sensitivities[["lever", "points"]].round(2).values.tolist()
-    [['chatbot success', -0.5], ['help success', -0.37]]
+    help       0.33      1.0
+    chatbot    0.50      0.5
+    >>> found.sensitivities[["lever", "points"]].head(2).round(1).values.tolist()
+    [['chatbot success', -0.5], ['help success', -0.4]]
     """
     if replicates < 20:
         raise DataError(f"replicates={replicates} are too few for an interval: write 20 or more, such as replicates=200")
@@ -140,8 +142,8 @@ def _blocks(k: int) -> dict[str, tuple[int, ...]]:
         "starts": (k,),  # cases that began at the state
         "mood": (k,),  # sum over touches, in thousandths
         "felt": (k,),  # touches with a mood
-        "still_open": (2, k),  # open cases that have not called: has tried left of the escalation (1) or not (0), last state
-        "forced": (1,),  # cases forced to call
+        "still_open": (k, 2, k),  # open cases that have not called: began at, tried left of the escalation (1) or not (0), is
+        "forced": (k,),  # cases forced to call, by where they began
         "customers": (1,),  # that sought help
     }
 
@@ -164,15 +166,16 @@ def walk_sums(log: EventLog, *, seed: int, replicates: int) -> np.ndarray:
     leads[lasts[is_open]] = False
     phone = log.escalation - begin
     tried, called = _first(state < phone, opens), _first(state == phone, opens)
-    waits = np.flatnonzero(is_open & (called == len(state)))
+    waits, forced = is_open & (called == len(state)), opens[(tried < called) & (called < len(state))]
+    stands = (state[opens] * 2 + (tried < len(state))) * k + state[lasts]
     felt = log.mood[seeks] != NO_MOOD
     counted = {
         "moves": (whose[leads], (came * k + state)[leads] * (k + 1) + goes[leads], None),
         "starts": (whose[opens], state[opens], None),
         "mood": (whose[felt], state[felt], log.mood[seeks][felt]),
         "felt": (whose[felt], state[felt], None),
-        "still_open": (whose[opens[waits]], (tried[waits] < len(state)) * k + state[lasts[waits]], None),
-        "forced": (whose[opens[(tried < called) & (called < len(state))]], 0, None),
+        "still_open": (whose[opens[waits]], stands[waits], None),
+        "forced": (whose[forced], state[forced], None),
         "customers": (np.unique(whose), 0, None),
     }
     return _resampled(counted, _blocks(k), log.customer_key, seed, replicates)
@@ -205,16 +208,16 @@ class _Chain:
     moves: np.ndarray  # shares of the moves out of each state
     felt: np.ndarray  # mean mood by state, NaN where none is known
     still_open: np.ndarray
-    forced: np.ndarray  # cases
+    forced: np.ndarray  # cases, by where they began
     customers: int
     phone: int  # the state of the escalation stage
     names: tuple[str, ...]
     levers: tuple[str, ...]
 
     @property
-    def tried(self) -> np.ndarray:
+    def left(self) -> list[int]:
         """The states left of the escalation."""
-        return np.arange(len(self.names)) < self.phone
+        return list(range(self.phone))
 
     @property
     def n_moves(self) -> np.ndarray:
@@ -237,7 +240,7 @@ def _chain(sums: np.ndarray, log: EventLog) -> _Chain:
         moves=stats.shares_of_moves(part["moves"].sum(axis=1)),
         felt=felt,
         still_open=part["still_open"],
-        forced=part["forced"][:, 0],
+        forced=part["forced"],
         customers=int(part["customers"][0, 0]),
         phone=log.escalation - log.problem_from,
         names=names,
@@ -252,7 +255,7 @@ def _averaged(first: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _will_call(chain: _Chain, moves: np.ndarray) -> np.ndarray:
-    return stats.ever_after(moves, chain.phone, chain.tried)
+    return stats.ever_after(moves, [chain.phone], chain.left)
 
 
 def _calls(chain: _Chain, first: np.ndarray, moves: np.ndarray) -> np.ndarray:
@@ -307,7 +310,7 @@ def _overall(chain: _Chain) -> pd.DataFrame:
 
 def _used(chain: _Chain) -> list[int]:
     """The states left of the escalation that somebody left."""
-    return [state for state in range(chain.phone) if chain.n_moves[state]]
+    return [state for state in chain.left if chain.n_moves[state]]
 
 
 def _removal(chain: _Chain) -> pd.DataFrame:
@@ -328,41 +331,65 @@ def _sensitivities(chain: _Chain) -> pd.DataFrame:
     usual = _averaged(chain.first, _will_call(chain, chain.moves)), _calls(chain, chain.first, chain.moves)
     change = np.full((2, len(chain.moves), chain.phone), np.nan)
     for state in _used(chain):
-        better = stats.with_more_ends(chain.moves, state, POINT)
+        better = stats.with_more_ends(chain.moves, [state], POINT)
         change[0, :, state] = 100 * (_averaged(chain.first, _will_call(chain, better)) - usual[0])
         change[1, :, state] = _calls(chain, chain.first, better) - usual[1]
     columns = _bounded("points", change[0], stats.size_from_draws, chain)
     columns |= _bounded("calls", change[1], stats.size_from_draws, chain)
     strongest = np.where(np.isnan(change[0]), np.inf, change[0])
     draws = strongest[1:][np.isfinite(strongest[1:]).any(axis=1)]
-    first = [(draws.argmin(axis=1) == state).mean() if len(draws) else np.nan for state in range(chain.phone)]
+    first = [(draws.argmin(axis=1) == state).mean() if len(draws) else np.nan for state in chain.left]
     table = pd.DataFrame(columns, index=pd.Index(chain.names[: chain.phone], name="stage"))
     table.insert(0, "lever", [lever or f"solved at {name}" for lever, name in zip(chain.levers, table.index, strict=False)])
-    table = table.assign(first=first, n=chain.n_moves[: chain.phone])
+    table = table.assign(first=first, second_order=_remembering(chain), n=chain.n_moves[: chain.phone])
     table = table.iloc[np.argsort(strongest[0], kind="stable")]
     return table.assign(rank=np.arange(1, len(table) + 1))
 
 
+def _remembering(chain: _Chain) -> np.ndarray:
+    """The points of each lever in the chain that remembers one step."""
+    k = len(chain.names)
+    moves = stats.second_order(chain.counts[0])
+    first = np.zeros((k + 1) * k)
+    first[k * k :] = chain.first[0]
+    at = [[came * k + state for came in range(k + 1)] for state in range(k)]
+    left = [state for states in at[: chain.phone] for state in states]
+
+    def forced(moves: np.ndarray) -> float:
+        return float(_averaged(first, stats.ever_after(moves, at[chain.phone], left)))
+
+    points = np.full(chain.phone, np.nan)
+    for state in _used(chain):
+        points[state] = 100 * (forced(stats.with_more_ends(moves, at[state], POINT)) - forced(moves))
+    return points
+
+
 def _check(chain: _Chain) -> FirstOrder:
-    """The test of the order, and how far the chain's share forced to call is from the counted one."""
+    """The test of the order, and how far the chain's shares forced to call are from the counted ones."""
     test = stats.memory_test(chain.counts)
-    forced, reached = _will_call(chain, chain.moves), stats.ever(chain.moves, chain.phone)
-    chances = np.stack([forced, reached], axis=1)  # of open cases: nothing tried yet, something tried
-    waiting = np.where(chain.still_open > 0, chain.still_open * chances, 0).sum(axis=(1, 2))
-    n = chain.starts.sum(axis=1)
-    counted = np.where(n > 0, (chain.forced + waiting) / np.maximum(n, 1), np.nan)
-    expected = _averaged(chain.first, forced)
-    gap = (expected - counted)[:, None]
-    low, high = stats.mean_from_draws(gap, chain.customers)
+    expected = _will_call(chain, chain.moves)
+    chances = np.stack([expected, stats.ever(chain.moves, [chain.phone])], axis=1)[:, None]  # nothing tried yet, tried
+    waiting = np.where(chain.still_open > 0, chain.still_open * chances, 0).sum(axis=(2, 3))
+    counted = np.where(chain.starts > 0, (chain.forced + waiting) / np.maximum(chain.starts, 1), np.nan)
+    low, high = stats.mean_from_draws(expected - counted, chain.customers)
+    table = pd.DataFrame(
+        {
+            "chain": expected[0],
+            "counted": counted[0],
+            "gap": (expected - counted)[0],
+            "low": low,
+            "high": high,
+            "n": chain.starts[0],
+        },
+        index=pd.Index(chain.names, name="start"),
+    ).drop(index=chain.names[chain.phone])
     return FirstOrder(
+        table=table,
+        chain=float(_averaged(chain.first, expected)[0]),
+        counted=float(_averaged(chain.first, counted)[0]),
         statistic=test.statistic,
         df=test.df,
         p=test.p,
-        chain=float(expected[0]),
-        counted=float(counted[0]),
-        gap=float(gap[0, 0]),
-        low=float(low[0]),
-        high=float(high[0]),
         n=int(chain.n_moves.sum()),
         warns=bool(test.p < 1 - stats.LEVEL),
     )

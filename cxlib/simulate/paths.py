@@ -52,7 +52,7 @@ class Walks:
     """A world's log and what was planted in it."""
 
     arrays: dict[str, Any]  # the fields of an event log
-    truth: Mapping[str, float]  # forced, steps, mood, calls: over all cases that seek help
+    truth: Mapping[str, float]  # forced, steps, mood, calls (per 1,000 cases): over all cases that seek help
     by_start: pd.DataFrame  # one row per stage a case may begin at: forced, steps, mood
     levers: pd.DataFrame  # one row per stage left of the phone: points, calls (per 1,000 cases) for one point more of ends
 
@@ -174,29 +174,33 @@ def planted(memory: float = 0.0) -> tuple[dict[str, float], pd.DataFrame, pd.Dat
 
     Every walk is followed step by step until less than 1e-15 of it is left; no equation is solved, so that a solver can be
     judged by it. A lever turns one point more of the touches at a stage into ends, taken from all its other moves in
-    proportion.
+    proportion, wherever the case came from.
     """
     starts = np.eye(len(SEEKING))
-    rows = [_followed(first, NEXT, memory) for first in (*starts, FIRST)]
+    rows = [_followed(first, memory) for first in (*starts, FIRST)]
     by_start = pd.DataFrame(rows[:-1], index=pd.Index(SEEKING, name="start"))[["forced", "steps", "mood"]]
     truth = rows[-1]
     levers = {}
-    for s, stage in enumerate(SEEKING[:-1]):
-        moved = NEXT.copy()
-        moved[s, :-1] *= 1 - POINT / (1 - NEXT[s, -1])
-        moved[s, -1] += POINT
-        better = _followed(FIRST, moved, memory)
+    for state, stage in enumerate(SEEKING[:-1]):
+        better = _followed(FIRST, memory, better=state)
         levers[stage] = {
             "points": 100 * (better["forced"] - truth["forced"]),
-            "calls": 1000 * (better["calls"] - truth["calls"]),
+            "calls": better["calls"] - truth["calls"],
         }
     return truth, by_start, pd.DataFrame(levers).T.rename_axis("stage")
 
 
-def _followed(first: np.ndarray, moves: np.ndarray, memory: float) -> dict[str, float]:
-    """Follow the walks that begin at `first`; mass is kept by (has called, came from further left, state)."""
+def _followed(first: np.ndarray, memory: float, better: int | None = None) -> dict[str, float]:
+    """Follow the walks that begin at `first`, with one point more of ends at the state `better`.
+
+    Mass is kept by (has called, came from further left, state).
+    """
     k = len(SEEKING)
     phone = k - 1
+    rules = [(1 - memory * left) * NEXT[:, :k] + memory * left * np.eye(k)[phone] for left in (0, 1)]
+    if better is not None:
+        for rule in rules:
+            rule[better] *= 1 - POINT / rule[better].sum()
     mass = np.zeros((2, 2, k))
     mass[0, 0] = first
     mass[1, 0, phone], mass[0, 0, phone] = mass[0, 0, phone], 0
@@ -205,9 +209,7 @@ def _followed(first: np.ndarray, moves: np.ndarray, memory: float) -> dict[str, 
     while mass.sum() > 1e-15:
         seen += mass.sum(axis=(0, 1))
         after = np.zeros_like(mass)
-        for left in (0, 1):
-            rule = (1 - memory * left) * moves[:, :k]
-            rule[:, phone] += memory * left
+        for left, rule in enumerate(rules):
             after[:, 1] += mass[:, left] @ (rule * rightward)
             after[:, 0] += mass[:, left] @ (rule * (1 - rightward))
         called = after[0, :, phone].copy()  # they have called for the first time
@@ -219,5 +221,5 @@ def _followed(first: np.ndarray, moves: np.ndarray, memory: float) -> dict[str, 
         "forced": float(forced),
         "steps": float(seen.sum() - 1),
         "mood": float(seen @ MOOD[1:] / seen.sum()),
-        "calls": float(seen[phone]),
+        "calls": 1000 * float(seen[phone]),
     }

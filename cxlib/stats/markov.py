@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import chdtrc
 
+_ENOUGH = 10  # expected moves of a cell that the test of memory looks at
+
 
 def shares_of_moves(counts: np.ndarray) -> np.ndarray:
     """Counts of moves as shares of all moves out of the same state; zeros where there are none.
@@ -50,56 +52,53 @@ def along(moves: np.ndarray, gain: np.ndarray) -> np.ndarray:
     return np.where(touched == 0, 0.0, brings).sum(axis=-1)
 
 
-def ever(moves: np.ndarray, target: int) -> np.ndarray:
-    """How likely is a walk from each state to touch `target` before it ends? 1 at the target itself.
+def ever(moves: np.ndarray, targets: list[int]) -> np.ndarray:
+    """How likely is a walk from each state to touch one of the `targets` before it ends? 1 at the targets themselves.
 
-    Kemeny and Snell (1960), theorem 3.3.7, with the target made absorbing.
+    Kemeny and Snell (1960), theorem 3.3.7, with the targets made absorbing.
 
-    >>> ever(np.array([[0, 0.5, 0.5], [0, 0, 1.0]]), target=1).tolist()
+    >>> ever(np.array([[0, 0.5, 0.5], [0, 0, 1.0]]), targets=[1]).tolist()
     [0.5, 1.0]
     """
     inner = moves[..., :-1].copy()
-    gain = inner[..., target].copy()
+    gain = inner[..., targets].sum(axis=-1)
     leaves = (moves[..., -1] > 0) | (gain > 0)
-    inner[..., target, :], inner[..., :, target] = 0, 0
-    gain[..., target], leaves[..., target] = 1, True
+    inner[..., targets, :], inner[..., :, targets] = 0, 0
+    gain[..., targets], leaves[..., targets] = 1, True
     return _solve(inner, gain[..., None], leaves)[..., 0]
 
 
-def ever_after(moves: np.ndarray, target: int, tried: np.ndarray) -> np.ndarray:
-    """How likely is a walk from each state to touch `target` before it ends, after a touch of one of the `tried` states?
+def ever_after(moves: np.ndarray, targets: list[int], tried: list[int]) -> np.ndarray:
+    """How likely is a walk from each state to touch one of the `targets` before it ends, but first one of the `tried` states?
 
-    Walks that come to the target with nothing tried before do not count, so it is 0 at the target.
+    Walks that come to a target with nothing tried before do not count, so it is 0 at the targets.
 
     >>> chain = np.array([[0, 0.5, 0.5, 0], [0, 0, 0, 1.0], [0.5, 0.5, 0, 0]])
-    >>> ever_after(chain, target=1, tried=np.array([True, False, False])).round(2).tolist()
+    >>> ever_after(chain, targets=[1], tried=[0]).round(2).tolist()
     [1.0, 0.0, 0.5]
     """
-    reached = ever(moves, target)
-    settled = np.append(tried, True)
-    settled[target] = True
-    inner = np.where(settled[:-1, None] | settled[:-1], 0, moves[..., :-1])
-    worth = np.where(tried, reached, 0.0)
-    counts = np.where(moves[..., :-1] > 0, worth[..., None, :], 0.0)  # NaN only where a walk may come
-    gain = np.where(tried, worth, (moves[..., :-1] * counts).sum(axis=-1))
-    gain[..., target] = 0
-    leaves = settled[:-1] | (moves[..., settled] > 0).any(axis=-1)
+    reached = ever(moves, targets)
+    inner = moves[..., :-1].copy()
+    gain = np.where(inner[..., tried] > 0, inner[..., tried] * reached[..., None, tried], 0).sum(axis=-1)
+    leaves = (moves[..., -1] > 0) | (inner[..., tried + targets] > 0).any(axis=-1)
+    inner[..., tried + targets, :], inner[..., :, tried + targets] = 0, 0
+    gain[..., tried], gain[..., targets], leaves[..., tried + targets] = reached[..., tried], 0, True
     return _solve(inner, gain[..., None], leaves)[..., 0]
 
 
-def with_more_ends(moves: np.ndarray, state: int, more: float) -> np.ndarray:
-    """The chain in which `more` (0 to 1) of the touches of a state end the walk, taken from its other moves in proportion.
+def with_more_ends(moves: np.ndarray, states: list[int], more: float) -> np.ndarray:
+    """The chain in which `more` (0 to 1) of the touches of these states end the walk, taken from the other moves in proportion.
 
     Where fewer than that go on, all of them end.
 
-    >>> with_more_ends(np.array([[0.1, 0.3, 0.6], [0.0, 0.0, 1.0]]), state=0, more=0.2).round(3).tolist()
+    >>> with_more_ends(np.array([[0.1, 0.3, 0.6], [0.0, 0.0, 1.0]]), states=[0], more=0.2).round(3).tolist()
     [[0.05, 0.15, 0.8], [0.0, 0.0, 1.0]]
     """
     better = moves.copy()
-    goes_on = moves[..., state, :-1].sum(axis=-1)
+    goes_on = moves[..., states, :-1].sum(axis=-1)
     kept = np.clip(1 - more / np.where(goes_on > 0, goes_on, 1), 0, 1)
-    better[..., state, :-1] *= kept[..., None]
-    better[..., state, -1] += goes_on * (1 - kept)
+    better[..., states, :-1] *= kept[..., None]
+    better[..., states, -1] += goes_on * (1 - kept)
     return better
 
 
@@ -122,13 +121,31 @@ def without(first: np.ndarray, moves: np.ndarray, state: int, *, spread: bool) -
     return first, moves
 
 
+def second_order(counts: np.ndarray) -> np.ndarray:
+    """The chain that remembers one step: its moves, from counts by came from, is, goes to.
+
+    With k states there are (k + 1) k of the new ones: number i k + j is "at j, came from i", where i = k means that the walk
+    began at j. Where such a state was never left, it moves as j does at large.
+
+    >>> counts = np.zeros((2, 1, 2), dtype=int)  # one state: walks begin there, stay three times of four, then end
+    >>> counts[1, 0], counts[0, 0] = [3, 1], [0, 3]
+    >>> second_order(counts).tolist()
+    [[0.0, 0.0, 1.0], [0.75, 0.0, 0.25]]
+    """
+    k = counts.shape[1]
+    rows = np.where(counts.sum(axis=2, keepdims=True) > 0, shares_of_moves(counts), shares_of_moves(counts.sum(axis=0)))
+    moves = np.zeros((k + 1, k, k + 1, k))
+    for state in range(k):
+        moves[:, state, state, :] = rows[:, state, :k]  # whoever goes on from here came from here
+    return np.concatenate([moves.reshape((k + 1) * k, -1), rows[..., k].reshape(-1, 1)], axis=1)
+
+
 class Memory(NamedTuple):
     """The answer of `memory_test`."""
 
-    pearson: float  # as counted, for independent walks to be compared with `cells`
-    cells: int  # degrees of freedom that independent walks would have
-    statistic: float  # pearson, scaled for clusters
-    df: float  # degrees of freedom of the scaled statistic
+    pearson: float  # as counted: the chi-square that independent walks would be judged by
+    statistic: float  # the same, scaled for clusters
+    df: float  # degrees of freedom that go with it
     p: float
 
 
@@ -138,7 +155,7 @@ def memory_test(counts: np.ndarray) -> Memory:
     Parameters
     ----------
     counts : array
-        One layer as counted, then one for each bootstrap replicate by cluster; in each: came from, state, next.
+        One layer as counted, then one for each bootstrap replicate by cluster; in each: came from, is, goes to.
 
     Returns
     -------
@@ -147,9 +164,11 @@ def memory_test(counts: np.ndarray) -> Memory:
 
     Notes
     -----
-    Pearson's chi-square of came from by next, added over the states (Anderson and Goodman 1957, Ann. Math. Stat. 28).
-    Walks of one cluster are alike, so its law is not the printed one but a sum of chi-squares of unequal weight; the mean and
-    the variance of that sum are taken from the replicates and matched (Rao and Scott 1984, Ann. Stat. 12; Satterthwaite).
+    Pearson's chi-square of came from by goes to, added over the states (Anderson and Goodman 1957, Ann. Math. Stat. 28). Cells
+    with fewer than 10 expected moves are left out: which they are depends on the margins alone, so the level stays, and one
+    rare walk that a cluster repeats cannot decide. Walks of one cluster are alike, so the law is not the printed one but a sum
+    of chi-squares of unequal weight; its mean and variance are taken from the replicates and matched (Rao and Scott 1984, Ann.
+    Stat. 12; Satterthwaite 1946, Biometrics Bulletin 2).
 
     >>> alike = np.array([[[30, 70]], [[30, 70]]])
     >>> memory_test(np.stack([alike, alike + [[[5, 0]], [[0, 0]]], alike - [[[0, 5]], [[5, 0]]]])).pearson
@@ -159,17 +178,15 @@ def memory_test(counts: np.ndarray) -> Memory:
     came = counts.sum(axis=-1, keepdims=True)
     off = counts - came * shares_of_moves(counts.sum(axis=1, keepdims=True))
     expected = (counts - off)[0]
-    scale = np.where(expected > 0, expected, np.inf)
+    scale = np.where(expected >= _ENOUGH, expected, np.inf)
     pearson = float((off[0] ** 2 / scale).sum())
-    used_from, used_next = counts[0].sum(axis=2) > 0, counts[0].sum(axis=0) > 0
-    cells = int(((used_from.sum(axis=0) - 1).clip(0) * (used_next.sum(axis=1) - 1).clip(0)).sum())
     draws = ((off[1:] - off[0]) ** 2 / scale).sum(axis=(1, 2, 3))
     mean, variance = (draws.mean(), draws.var(ddof=1)) if len(draws) > 1 else (0.0, 0.0)
-    if not cells or variance <= 0:
-        return Memory(pearson, cells, np.nan, np.nan, np.nan)
+    if variance <= 0:
+        return Memory(pearson, np.nan, np.nan, np.nan)
     df = 2 * mean**2 / variance
     statistic = pearson * df / mean
-    return Memory(pearson, cells, float(statistic), float(df), float(chdtrc(df, statistic)))
+    return Memory(pearson, float(statistic), float(df), float(chdtrc(df, statistic)))
 
 
 def _solve(inner: np.ndarray, gain: np.ndarray, leaves: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import sys
 from datetime import date
 from importlib import import_module
 
-PROOFS = ("shares",)
+PROOFS = ("shares", "absorbing")
 
 
 def main() -> int:
