@@ -31,7 +31,12 @@ def draw_sensitivity(found: Absorbing, ax: Axes | None = None) -> Axes:
             textcoords="offset points", color=QUIET, fontsize=9,
         )  # fmt: skip
     for i, row in enumerate(known.itertuples()):
-        beside(ax, f"{row.points:+.2f} points, {row.calls:+.1f} per 1,000 cases, n = {row.n:,}", 0, i)
+        beside(
+            ax,
+            f"{row.points:+.{2 if row.points <= -0.095 else 3}f} points, {row.calls:+.1f} per 1,000 cases, n = {row.n:,}",
+            0,
+            i,
+        )
     ax.set_yticks(y, [plain(lever, 34) for lever in known["lever"]])
     ax.set_ylim(len(known) - 0.4 + 0.4 * found.first_order.warns, -0.6)
     reach = float(np.nanmin(known[["points", "points_low", "second_order"]].to_numpy()))
@@ -50,7 +55,7 @@ def draw_removal(found: Absorbing, ax: Axes | None = None) -> Axes:
     table = found.removal[found.removal["remain"].notna()][::-1]
     ax = axes(ax, high=1.2 + 0.45 * max(1, len(table)))
     if table.empty:
-        return _nothing(ax, "nobody was forced to call")
+        return _nothing(ax, f"nobody was forced on to {plain(found.escalation, 20)}")
     y = np.arange(len(table))
     ax.axvline(1, color=PALE, zorder=0)
     ax.barh(y, table["remain"], color=CALM, height=0.6)
@@ -66,7 +71,7 @@ def draw_removal(found: Absorbing, ax: Axes | None = None) -> Axes:
     ax.set_xticks([tick for tick in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5) if tick <= right])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel(
-        "forced calls that remain without the stage (bar: cases that would go there end;\n"
+        f"forced on to {plain(found.escalation, 20)}: what remains without the stage (bar: cases that would go there end;\n"
         "diamond: they take one of the other ways)",
         loc="left",
     )

@@ -71,9 +71,9 @@ def say_sensitivity(found: Absorbing) -> str:
 
 
 def _points(row: pd.Series) -> str:
-    known = not math.isnan(row["points_low"])
-    bounds = f" (95 %: {decimal(row['points_low'])} to {decimal(row['points_high'])})" if known else ""
-    return f"{decimal(row['points'])} points{bounds}"
+    digits = 2 if abs(row["points"]) >= 0.095 else 3
+    said, low, high = (decimal(row[name], digits) for name in ("points", "points_low", "points_high"))
+    return f"{said} points" + ("" if math.isnan(row["points_low"]) else f" (95 %: {low} to {high})")
 
 
 def say_first_order(found: Absorbing) -> str:
