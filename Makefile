@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help report test lint lab lock notebooks dictionary demo drills
+.PHONY: help report test lint lab lock notebooks dictionary demo drills bench
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -47,6 +47,20 @@ demo: .venv/ready  ## make data/demo anew
 
 drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/drills/results.md
 	PYTHONPATH=tests $(BIN)/python -m drills > tests/drills/results.tmp; mv tests/drills/results.tmp tests/drills/results.md
+
+# The tools that the bench compares with, from a lock of their own: pm4py is AGPL and stays out of .venv.
+.venv-bench/ready: tests/bench/requirements.lock .venv/ready
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@echo "Installing what tests/bench/requirements.lock names into .venv-bench (once) ..."
+	@if $(BIN)/uv --version >/dev/null 2>&1 \
+	    && $(BIN)/uv pip install -q --python .venv-bench/bin/python --require-hashes -r tests/bench/requirements.lock; then true; \
+	  else .venv-bench/bin/pip install -q --require-hashes -r tests/bench/requirements.lock; fi
+	@touch $@
+
+SIZE ?= 10
+
+bench: .venv/ready .venv-bench/ready  ## our speed beside other tools' on 10 million touches; SIZE=100: ours alone on 100 million
+	PYTHONPATH=tests $(BIN)/python -m bench.journey --millions $(SIZE)
 
 lock: .venv/ready  ## pin every version again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --python-version 3.11 --universal --fork-strategy fewest \

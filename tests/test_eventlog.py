@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib import eventlog, journey, store
+from cxlib import eventlog, store
 from cxlib.eventlog import from_paths
 from cxlib.journey import reach
 from cxlib.schema import STAGES, DataError

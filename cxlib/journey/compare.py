@@ -10,8 +10,8 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog
-from cxlib.journey.counts import FORCED
-from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, chosen, coded, named
+from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, chosen, coded, named, tidy
+from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, duration
 
 
@@ -89,17 +89,17 @@ def segments(log: EventLog, segment: Labels, *, metric: str = FORCED, minimum: i
     for label, row in zip(labels, sums, strict=True):
         rest, own, cross = row[:6], row[6:12], row[12:]
         if min(rest[2], own[2]) < max(1, minimum):
-            small += [(label, int(own[2]))] * (own[2] > 0)
+            small.append((label, int(own[2])))
             continue
         apart = stats.difference_from_sums(rest, own, cross, share=how.share)
         value, low, high = interval(own)
         scaled = [how.scale * x for x in (value, low, high, rest[1] / rest[2], *apart[:3])]
         rows.append((label, *scaled[:3], int(own[2]), scaled[3], int(rest[2]), *scaled[4:], apart.p))
-    columns = ["segment", "value", "low", "high", "n", "rest", "rest_n", "difference"]
-    table = pd.DataFrame(rows, columns=[*columns, "difference_low", "difference_high", "p"])
+    columns = "segment value:x low:x high:x n:n rest:x rest_n:n difference:x difference_low:x difference_high:x p:x"
+    table = tidy(rows, columns)
     table["q"] = stats.false_discovery(table["p"].to_numpy())
     table = table.sort_values("difference", ascending=how.rising_is_better, ignore_index=True)
-    few = pd.DataFrame(small, columns=["segment", "n"]).sort_values("n", ascending=False, ignore_index=True)
+    few = tidy(small, "segment n:n").query("n > 0").sort_values("n", ascending=False, ignore_index=True)
     young = int((~cases["counted"]).sum())
     name = named(log, metric)
     return Segments(table, few, name, how.unit, how.rising_is_better, minimum, int(kept.sum()), young, within)
@@ -145,7 +145,7 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30) -> MatrixDif
         raise DataError(
             f"group has {len(names)} labels ({', '.join(names[:5])}): give two, and a missing label for other cases"
         )
-    side = np.array([names.index(label) if label in names else -1 for label in labels], dtype=np.int8)[codes]
+    side = np.array([names.index(label) if label in names else -1 for label in labels], dtype=np.int64)[codes]
     sums = _add_up_with(log, side, step_sums)
     targets = (*log.stages, "end")
     rows = []
@@ -156,8 +156,7 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30) -> MatrixDif
         shares = [x[1] / x[2] if x[2] else np.nan for x in (first, second)]
         rows.append((log.stages[s], targets[t], int(first[1]), int(first[2]), shares[0],
                      int(second[1]), int(second[2]), shares[1], *apart[:3], p))  # fmt: skip
-    columns = ["source", "target", "count0", "n0", "share0", "count1", "n1", "share1", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = tidy(rows, "source target count0:n n0:n share0:x count1:n n1:n share1:x difference:x low:x high:x p:x")
     return MatrixDiff(table.assign(q=stats.false_discovery(table["p"].to_numpy())), (names[0], names[1]), log.stages, minimum)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog, first_touch
-from cxlib.journey.outcomes import Labels, coded, period_of, periods
+from cxlib.journey.outcomes import Labels, coded, period_of, periods, tidy
 from cxlib.schema import DataError
 
 
@@ -44,10 +44,12 @@ def contact_rate(log: EventLog, active_users: pd.DataFrame | None = None, segmen
     DataError
         If a column of `active_users` is missing, or there is not one label per case.
 
-    Notes ----- A contact belongs to the day of the first touch of a case at `problem_from` or further right. Only days that
-    the table holds and that were observed from beginning to end count. The interval treats customers as independent; an
-    outage that drives many at once makes the single days vary more than it says. Whoever was active on a day may have been
-    counted on another day too: this is not a share of users.
+    Notes
+    -----
+    A contact belongs to the day of the first touch of a case at `problem_from` or further right. Only days that the table
+    holds and that were observed from beginning to end count. The interval treats customers as independent; an outage that
+    drives many at once makes the single days vary more than it says. Whoever was active on a day may have been counted on
+    another day too: this is not a share of users.
 
     >>> from cxlib.eventlog import from_paths
     >>> active = pd.DataFrame({"date": ["1970-01-01"], "segment": ["x"], "n_active": [500]})
@@ -79,11 +81,11 @@ def contact_rate(log: EventLog, active_users: pd.DataFrame | None = None, segmen
 
 
 def _rates(rows: list) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["segment", "contacts", "active_days", "rate", "low", "high", "customers", "days"])
+    return tidy(rows, "segment contacts:n active_days:n rate:x low:x high:x customers:n days:n")
 
 
 def _daily_rates(rows: list) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["date", "segment", "contacts", "n_active", "rate", "low", "high"])
+    return tidy(rows, "date segment contacts:n n_active:n rate:x low:x high:x")
 
 
 def _active(active_users: pd.DataFrame, *, whole: bool) -> pd.DataFrame:

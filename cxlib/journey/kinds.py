@@ -9,8 +9,8 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog, began
-from cxlib.journey.counts import FORCED
-from cxlib.journey.outcomes import measured, named, period_of, periods, window
+from cxlib.journey.outcomes import measured, named, period_of, periods, tidy, window
+from cxlib.journey.reach import FORCED
 from cxlib.schema import duration
 
 NEW, REGULAR, BLOCKED, AWAY = "new", "regular", "blocked", "away"
@@ -80,8 +80,8 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
     whole = [k for k in range(1, len(names)) if edges[k + 1] + inside <= log.observed_until]
     by = named(log, FORCED)
     held, repeated = log.add_up(_several_months, edges=tuple(edges.tolist()))
-    empty = pd.DataFrame(columns=["month", "kind", "customers", "share", "low", "high", "n"])
-    no_moves = pd.DataFrame(columns=["source", "target", "count", "share", "low", "high", "n"])
+    columns = "month kind customers:n share:x low:x high:x n:n", "source target count:n share:x low:x high:x n:n"
+    empty, no_moves = (tidy([], names) for names in columns)
     if not whole or not held:
         return Kinds(empty, no_moves, by, names[0], "the log holds no whole month after its first one", within)
     if not repeated:
@@ -101,8 +101,7 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
         for target, column in zip(KINDS, row, strict=True)
         if target != NEW and column[2]
     ]
-    table, moves = pd.DataFrame(rows, columns=empty.columns), pd.DataFrame(moved, columns=no_moves.columns)
-    return Kinds(table, moves, by, names[0], "", within)
+    return Kinds(tidy(rows, columns[0]), tidy(moved, columns[1]), by, names[0], "", within)
 
 
 def _several_months(log: EventLog, edges: tuple[int, ...]) -> np.ndarray:

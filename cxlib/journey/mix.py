@@ -9,8 +9,8 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog
-from cxlib.journey.counts import FORCED
-from cxlib.journey.outcomes import ENOUGH, Labels, case_measures, chosen, coded, named, period_of, periods
+from cxlib.journey.outcomes import ENOUGH, Labels, case_measures, chosen, coded, named, period_of, periods, tidy
+from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, duration, nearest
 
 NONE, SEEN, CLEAR = "no", "seen", "clear"
@@ -69,8 +69,10 @@ def change(
     DataError
         If a period is not known or holds no case that counts, or there is not one label per case.
 
-    Notes ----- Kitagawa (1955), symmetric form, see `stats.kitagawa`; intervals linearised by customer. A split explains
-    nothing by itself: what is called mix depends on the segments chosen.
+    Notes
+    -----
+    Kitagawa (1955), symmetric form, see `stats.kitagawa`; intervals see `stats.kitagawa_interval`. A split explains nothing by
+    itself: what is called mix depends on the segments chosen.
 
     In July one of two cases is forced to call, in August none of one: all of it is rate, because there is one segment.
 
@@ -103,7 +105,7 @@ def change(
     whole = {"mix": table["mix"].sum(), "rate": table["rate"].sum(), "change": value1 - value0}
     ends = {"mix": "all_mix", "rate": "all_rate", "change": "change"}
     rows = [(part, value, *(how.scale * float(x) for x in bounds[ends[part]])) for part, value in whole.items()]
-    parts = pd.DataFrame(rows, columns=["part", "value", "low", "high"])
+    parts = tidy(rows, "part value:x low:x high:x")
     seen = table[(table["n0"] > 0) | (table["n1"] > 0)].reset_index(drop=True)
     return Change(
         seen, parts, names[places[0]], names[places[1]], float(value0), float(value1), int(n0.sum()), int(n1.sum()),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib.eventlog import NO_MOOD, NO_WAIT, EventLog, began, first_touch
-from cxlib.journey.counts import FORCED
+from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, nearest
 
 DAY = 86_400_000_000
@@ -224,6 +224,17 @@ def coded(log: EventLog, labels: Labels) -> tuple[np.ndarray, list[str]]:
     texts = [str(label) for label in found] + [NO_LABEL]
     names = sorted({texts[code] for code in np.unique(codes)})
     return np.array([names.index(text) if text in names else -1 for text in texts])[codes], names
+
+
+def tidy(rows: Sequence[tuple], columns: str) -> pd.DataFrame:
+    """Rows as a table; a column is text, or a whole number if its name ends in ``:n``, or a float if it ends in ``:x``.
+
+    >>> tidy([], "segment n:n value:x").dtypes.astype(str).to_dict()
+    {'segment': 'str', 'n': 'int64', 'value': 'float64'}
+    """
+    kinds = dict(name.partition(":")[::2] for name in columns.split())
+    table = pd.DataFrame(rows, columns=list(kinds))
+    return table.astype({name: {"n": "int64", "x": "float64"}.get(kind, "str") for name, kind in kinds.items()})
 
 
 _PERIODS = {"month": ("M", "%Y-%m"), "week": ("W-SUN", "%Y-%m-%d"), "day": ("D", "%Y-%m-%d")}

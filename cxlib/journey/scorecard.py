@@ -27,6 +27,7 @@ from cxlib.journey.outcomes import (
     named,
     period_of,
     periods,
+    tidy,
     window,
 )
 from cxlib.schema import duration
@@ -35,8 +36,7 @@ LEVEL = 0.05  # of the false discovery rate of the flags
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 
 
-_COLUMNS = ["period", "scope", "stage", "metric", "unit", "better", "value", "low", "high", "n"]
-_COLUMNS += ["change", "change_low", "change_high", "p", "verdict"]
+_COLUMNS = "period scope stage metric unit better value:x low:x high:x n:n change:x change_low:x change_high:x p:x verdict"
 _FLAGS = ["period", "stage", "metric", "change", "global_metric", "global_change", "p", "q"]
 
 
@@ -86,11 +86,13 @@ def scorecard(log: EventLog, *, period: str = "month", within: str = "7d") -> Sc
     DataError
         If `period` is not known.
 
-    Notes ----- Local, for each stage from `problem_from` up to the escalation: solved as a bound, ``solved, at least`` (the
-    export says so) to ``solved, at most`` (no touch further right, not back within 7 days: neither can a log tell the solved
-    from the silent); for the stage "agent" first-contact resolution; hold time, the mean of the waits recorded. Global: share
-    forced to call, calls per 1,000 cases that sought help, mood along the journey (mean over cases of each case's mean mood),
-    share back within 7 days. See `outcomes.measured` for each. What an export lacks is named in `missing` and not shown.
+    Notes
+    -----
+    Local, for each stage from `problem_from` up to the escalation: solved as a bound, ``solved, at least`` (the export says
+    so) to ``solved, at most`` (no touch further right, not back within 7 days: neither can a log tell the solved from the
+    silent); for the stage "agent" first-contact resolution; hold time, the mean of the waits recorded. Global: share forced
+    to call, calls per 1,000 cases that sought help, mood along the journey (mean over cases of each case's mean mood), share
+    back within 7 days. See `outcomes.measured` for each. What an export lacks is named in `missing` and not shown.
 
     A flag claims two things at once, so its p-value is the larger of the two one-sided ones (intersection-union test: Berger
     1982, Technometrics 24). Over all pairs and periods the false discovery rate is held at 5 % (Benjamini and Hochberg);
@@ -116,7 +118,7 @@ def scorecard(log: EventLog, *, period: str = "month", within: str = "7d") -> Sc
     held = np.flatnonzero(sums[-1, :, 1]).tolist()
     span = range(held[0], held[-1] + 1) if held else range(0)
     rows = [_row(log, wanted[k], sums[k], i, names, first=i == span[0]) for i in span for k in shown]
-    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table = tidy(rows, _COLUMNS)
     flags, n_tested = _flags(table)
     counts = log.add_up(_case_counts, within=inside)
     return Scorecard(table, flags, missing, int(counts[0]), int(counts[1]), int(counts[2]), n_tested, within, period)

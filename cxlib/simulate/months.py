@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, roots_genlaguerre
 
 from cxlib.schema import STAGES
 
@@ -23,6 +23,7 @@ FIRST_DAY = "2026-07-01"  # July and August have the same length, so that two mo
 TAIL = 14  # days after the last month, so that its cases have the time to end and to come back
 
 EAGER, SPREAD = 0.25, 0.8  # how much a temper raises the log of the number of cases, and the log odds of a call
+SHAPE = 2  # of the gamma part of the number of cases
 SLOTS = np.array([0, 1, 2, 3, 3, 4], dtype=np.uint8)  # product, help, chatbot, agent, agent again, phone
 USED = np.array([0.3, 0.6, 0.4, 0.45])  # chance that a case touches product, help, chatbot, agent
 AGAIN, CALLED_FIRST = 0.3, 0.02
@@ -36,7 +37,7 @@ class Months:
 
     fields: dict[str, Any]  # the caller makes the log of them: `EventLog(**fields)`
     segment: np.ndarray  # the segment of each case, in the order of the log
-    truth: dict[str, Any]  # forced (per month), hold_agent, hold_phone (mean seconds per month), mix, rate (of the last change)
+    truth: dict[str, Any]  # see `planted`
 
 
 def simulate_months(
@@ -58,34 +59,79 @@ def simulate_months(
     hold : one number per month
         What the waits at agent and phone are multiplied with.
 
-    Notes ----- `forced` is the chance over endless cases: the log odds of a case are its segment's plus `SPREAD` times its
+    Notes
+    -----
+    There are as many customers as cases in a month; a customer's number of cases is Poisson, its mean gamma times exp(`EAGER`
+    temper). `forced` is the chance over endless cases: the log odds of a case are its segment's plus `SPREAD` times its
     customer's temper, and the segment's part is solved for. Two weeks of further cases follow the last month, so that returns
     are seen to the end.
 
     >>> months = simulate_months(0, cases=100)
     >>> len(months.segment), months.truth["forced"].tolist()
-    (245, [0.08, 0.1])
+    (241, [0.08, 0.1])
     """
     rng = np.random.default_rng(seed)
-    forced_at, mix_at = np.array(forced, dtype=float), np.array(mix, dtype=float)
+    forced_at, mix_at, hold_at = (np.array(x, dtype=float) for x in (forced, mix, hold))
     edges = _edges(len(forced_at))
-    sizes = np.rint(cases * np.diff(edges) / (31 * DAY)).astype(int)
-    customers = cases
-    temper, patience = rng.standard_normal((2, customers))
-    weight = rng.gamma(2, size=customers) * np.exp(EAGER * temper)
-    month = np.repeat(np.arange(len(sizes)), sizes)
-    customer = np.concatenate([rng.choice(customers, size, p=weight / weight.sum()) for size in sizes])
-    order = np.argsort(customer, kind="stable")
-    month, customer = month[order], customer[order]
-    planted = np.minimum(month, len(forced_at) - 1)
-    segment = (rng.random(len(month))[:, None] > np.cumsum(mix_at, axis=1)[planted][:, :-1]).sum(axis=1)
+    temper, patience = rng.standard_normal((2, cases))
+    mean = rng.gamma(SHAPE, size=cases) / SHAPE * np.exp(EAGER * temper - EAGER**2 / 2)
+    counts = rng.poisson(np.outer(mean, np.diff(edges) / (31 * DAY)))
+    customer, month = (np.repeat(place, counts.ravel()) for place in np.divmod(np.arange(counts.size), counts.shape[1]))
+    planted_in = np.minimum(month, len(forced_at) - 1)
+    segment = (rng.random(len(month))[:, None] > np.cumsum(mix_at, axis=1)[planted_in][:, :-1]).sum(axis=1)
     start = rng.integers(edges[month], edges[month + 1])
-    calls = rng.random(len(month)) < expit(_log_odds(forced_at)[planted, segment] + SPREAD * temper[customer])
-    used = _slots(rng, calls)
-    truth = _truth(forced_at, mix_at, np.array(hold))
-    fields = _fields(rng, used, start, customer, temper, np.array(hold)[planted], patience)
+    calls = rng.random(len(month)) < expit(_log_odds(forced_at)[planted_in, segment] + SPREAD * temper[customer])
+    fields = _fields(rng, _slots(rng, calls), start, customer, temper, hold_at[planted_in], patience)
     times = {"observed_from": int(edges[0]), "observed_until": int(edges[-1])}
-    return Months(fields | times, segment, truth)
+    return Months(fields | times, segment, planted(forced_at, mix_at, hold_at))
+
+
+def planted(forced: np.ndarray, mix: np.ndarray, hold: np.ndarray) -> dict[str, Any]:
+    """What endless customers would show; one number per month, or one for the last month.
+
+    forced; hold_agent, hold_phone (mean seconds); step (share of the moves out of help that go to phone); mix, rate (parts of
+    the last change of forced); new, blocked (shares of the customers of the last month); relapse (of the regular ones of the
+    month before the last, who are blocked in the last).
+
+    >>> found = planted(np.array([[0.1], [0.2]]), np.ones((2, 1)), np.ones(2))
+    >>> found["forced"].tolist(), round(found["rate"], 6), found["mix"]
+    ([0.1, 0.2], 0.1, 0.0)
+    """
+    whole = (forced * mix).sum(axis=1)
+    seconds = np.exp(LOG_WAIT + (WAIT_SD**2 + PATIENCE_SD**2) / 2)[:, None] * hold
+    w0, w1, r0, r1 = mix[-2], mix[-1], forced[-2], forced[-1]
+    _, helped, bot, person = USED
+    alone = helped * (1 - bot) * (1 - person) + (1 - helped) * (1 - bot) * (1 - person)  # help and nothing else to its right
+    any_help = helped + (1 - helped) * (1 - bot) * (1 - person)
+    tried = whole / (1 - CALLED_FIRST * (1 - whole))  # forced, of those who tried something first
+    return {
+        "forced": whole,
+        "hold_agent": seconds[0],
+        "hold_phone": seconds[1],
+        "step": alone / any_help * tried,
+        "mix": float(((w1 - w0) * (r0 + r1) / 2).sum()),
+        "rate": float(((r1 - r0) * (w0 + w1) / 2).sum()),
+    } | _planted_kinds(forced, mix)
+
+
+def _planted_kinds(forced: np.ndarray, mix: np.ndarray) -> dict[str, float]:
+    """Shares of new and blocked customers, from the chance of no case and of no forced case, over all means and tempers."""
+    days = np.diff(_edges(len(forced)))[:-1] / (31 * DAY)
+    gamma, gamma_share = roots_genlaguerre(40, SHAPE - 1)
+    temper, temper_share = np.polynomial.hermite_e.hermegauss(60)
+    share = np.outer(gamma_share, temper_share) / (gamma_share.sum() * temper_share.sum())
+    mean = np.outer(gamma / SHAPE, np.exp(EAGER * temper - EAGER**2 / 2))
+    call = np.stack([m @ expit(a[:, None] + SPREAD * temper) for m, a in zip(mix, _log_odds(forced), strict=True)])
+    seen = 1 - np.exp(-mean * days[:, None, None])
+    blocked = 1 - np.exp(-mean * days[:, None, None] * call[:, None, :])
+    before = 1 - np.exp(-mean * np.append(0, np.cumsum(days))[:-1, None, None])  # seen in an earlier month
+    regular = before * (seen - blocked)
+    total = (share * seen[-1]).sum()
+    return {
+        "new": float((share * (1 - before[-1]) * (seen - blocked)[-1]).sum() / total),
+        "blocked": float((share * blocked[-1]).sum() / total),
+        "relapse": float((share * regular[-2] * blocked[-1]).sum() / max((share * regular[-2]).sum(), 1e-300)),
+    }
 
 
 def _edges(months: int) -> np.ndarray:
@@ -150,17 +196,4 @@ def _fields(rng, used, start, customer, temper, hold, patience) -> dict[str, Any
         "escalation": 4,
         "problem_from": 1,
         "gap": 7 * DAY,
-    }
-
-
-def _truth(forced: np.ndarray, mix: np.ndarray, hold: np.ndarray) -> dict[str, Any]:
-    whole = (forced * mix).sum(axis=1)
-    seconds = np.exp(LOG_WAIT + (WAIT_SD**2 + PATIENCE_SD**2) / 2)[:, None] * hold
-    w0, w1, r0, r1 = mix[-2], mix[-1], forced[-2], forced[-1]
-    return {
-        "forced": whole,
-        "hold_agent": seconds[0],
-        "hold_phone": seconds[1],
-        "mix": float(((w1 - w0) * (r0 + r1) / 2).sum()),
-        "rate": float(((r1 - r0) * (w0 + w1) / 2).sum()),
     }

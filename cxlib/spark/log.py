@@ -21,7 +21,7 @@ from cxlib.spark.session import quiet
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-PER_TASK, PER_PART = 2 * SHARD, SHARD  # touches that one task sorts and keeps, and that a kernel sees at a time, about
+PER_TASK, PER_PART = 2_000_000, SHARD  # touches that one task sorts and keeps, and that a kernel sees at a time, about
 _FACTS = {"stages", "actions", "escalation", "problem_from", "observed_from", "observed_until", "gap", "timezone", "notes"}
 _ARRAYS = {*PER_TOUCH, *PER_CASE, "customer_key"}
 _IDS = {"case_id", "customer_id", "touchpoint_id"}

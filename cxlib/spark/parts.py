@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from cxlib.eventlog import EventLog
 from cxlib.eventlog.arrays import arranged
+from cxlib.eventlog.log import PER_TOUCH
 
 Batches = Iterator[pa.RecordBatch]
 Views = Sequence[tuple[str, tuple]]  # methods of a log that give a log, and what they are asked with
@@ -28,7 +29,19 @@ def compiled(batches: Batches, facts: Mapping[str, Any], touches: int) -> Batche
     for group in whole_customers(batches, touches):
         rows = pa.Table.from_batches(group)
         log = arranged([rows], facts, _ends(rows) if "done" in rows.column_names else None)
-        yield _pickled(part=replace(log, labels=None), labels=log.labels)
+        yield _pickled(part=_without_room(log), labels=log.labels)
+
+
+def _without_room(log: EventLog) -> EventLog:
+    """A log to be stored: without ids, and with one value for a column that the source lacks (pickled, it would take room)."""
+    missing = {name: values[:1] for name in PER_TOUCH if not (values := getattr(log, name)).strides[0]}
+    return replace(log, labels=None, **missing)
+
+
+def _as_it_was(log: EventLog, *labels: Mapping) -> EventLog:
+    n = log.case_start[-1]
+    missing: dict[str, Any] = {name: np.broadcast_to(values, n) for name in PER_TOUCH if len(values := getattr(log, name)) < n}
+    return replace(log, labels=labels[0] if labels else None, **missing)
 
 
 def whole_customers(batches: Iterable[pa.RecordBatch], touches: int) -> Iterator[list[pa.RecordBatch]]:
@@ -100,10 +113,10 @@ def parts(batches: Batches, views: Views) -> Iterator[EventLog]:
     """The parts of the log that `compiled` made, each seen as the views ask."""
     for batch in batches:
         columns = [unpickled(batch[name]) for name in batch.schema.names]
-        for part, *labels in zip(*columns, strict=True):
-            part = replace(part, labels=labels[0]) if labels else part  # noqa: PLW2901
+        for stored in zip(*columns, strict=True):
+            part = _as_it_was(*stored)
             for name, args in views:
-                part = getattr(part, name)(*args)  # noqa: PLW2901
+                part = getattr(part, name)(*args)
             yield part
 
 

@@ -126,12 +126,13 @@ def difference_from_sums(first: np.ndarray, second: np.ndarray, cross: np.ndarra
     Difference
         In the unit of the ratio; NaN where a group is empty.
 
-    Notes ----- The interval joins the two groups' own intervals (`share_from_sums`, `mean_from_sums`) by the method of
-    variance estimates recovery: d - sqrt((r1 - l1)^2 - 2 c (r1 - l1)(u0 - r0) + (u0 - r0)^2) and its mirror image, where c is
-    the correlation of the two ratios, from the clusters with cases in both (Zou and Donner 2008, Stat. Med. 27; with c = 0
-    and one case a cluster it is Newcombe's method 10, Stat. Med. 17, 1998). The p-value is that of a score test by cluster:
-    the variance is taken around the common ratio, so it does not vanish where a share is 0 or 1 (Boos 1992, Am. Stat. 46),
-    with Student's t.
+    Notes
+    -----
+    The interval joins the two groups' own intervals (`share_from_sums`, `mean_from_sums`) by the method of variance estimates
+    recovery: d - sqrt((r1 - l1)^2 - 2 c (r1 - l1)(u0 - r0) + (u0 - r0)^2) and its mirror image, where c is the correlation of
+    the two ratios, from the clusters with cases in both (Zou and Donner 2008, Stat. Med. 27; with c = 0 and one case a
+    cluster it is Newcombe's method 10, Stat. Med. 17, 1998). The p-value is that of a score test by cluster: the variance is
+    taken around the common ratio, so it does not vanish where a share is 0 or 1 (Boos 1992, Am. Stat. 46), with Student's t.
 
     >>> from cxlib.stats.intervals import ratio_sums
     >>> men = ratio_sums(np.array([1] * 48 + [0] * 32), np.ones(80))

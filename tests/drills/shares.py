@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
-from drills import central
 from tqdm import tqdm
 
 from cxlib import eventlog, journey
 from cxlib.schema import STAGES
 from cxlib.simulate import simulate_paths
+from drills import central
 
 # What the journey calls it, and what the simulator calls it.
 _PLANTED = {stage: f"share_{stage}" for stage in STAGES[1:]}

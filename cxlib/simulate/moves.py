@@ -1,0 +1,169 @@
+"""Worlds in which it is known what moving left would have changed; made to be drawn hundreds of times.
+
+A case has a kind (`chain`: severity and its customer's temper) and walks the chain of the demo from its first touch to its end.
+What it would have been like, had it ended at any other stage, is drawn for every case and stage, whichever of them came true:
+
+- *mood* at the end: the chain's, shifted by a customer's own humour;
+- *hours* until the end: lognormal, longer further right and for severe cases;
+- *return*: a new case of the same customer within seven days, more likely further right and for severe cases.
+
+So severity drives stage, time, mood and return, and a plain comparison of stages makes the right look worse than it is. Temper
+drives them too, and nothing recorded tells it. Recorded are topic, application, impact and urgency: the two signs of severity
+are the demo's, or with `noise` drawn without a look at the case so many times out of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlib.schema import ESCALATION, PROBLEM_FROM, STAGES
+
+from . import chain
+from .cases import CASES_PER_USER, CASES_SHAPE, FROM, HOUR
+from .columns import MICRO, flat_pick, labels, pick, stream
+from .desk import LEVELS
+from .plan import APPLICATIONS, KEYS, TOPIC_APPLICATIONS, TOPIC_SEVERITY, TOPIC_SHARE
+
+DAYS = 180  # cases begin in these many days
+HUMOUR_SD = 0.20  # of the customers, on the scale of `chain.MOOD`; says nothing about the stage
+HOURS = np.log(np.array([0.5, 1.0, 4.0, 16.0, 24.0]))  # median hours to the end by last stage, for the mildest cases
+HOURS_SEVERITY, HOURS_HUMOUR, HOURS_SD = 0.30, -0.5, 0.50
+RETURNS = np.array([-3.0, -2.3, -2.1, -1.8, -1.3])  # log odds of a return within seven days by last stage
+RETURNS_SEVERITY = 0.40
+WINDOW = 7 * 24 * HOUR
+
+
+@dataclass(frozen=True)
+class MovesWorld:
+    """`arrays` are the fields of an event log; all else has one row per case in the log's order.
+
+    `mood_if`, `hours_if` and `return_if` (the chance of a return) have one column per stage: what the case would be like if it
+    ended there.
+    """
+
+    arrays: dict[str, Any]
+    recorded: pd.DataFrame  # topic, application, impact, urgency
+    kind: np.ndarray
+    topic: np.ndarray
+    customer: np.ndarray
+    end: np.ndarray  # the stage where it truly ended
+    mood_if: np.ndarray
+    hours_if: np.ndarray
+    return_if: np.ndarray
+
+
+def simulate_moves(n_users: int, seed: int, noise: float = 0.0) -> MovesWorld:
+    """A world of `n_users` customers with about 3.6 cases each, all observed to their end; the same for the same seed.
+
+    `noise` is the share of cases (0 to 1) whose impact and urgency are drawn from all cases' instead of by severity.
+    """
+    rng = stream(seed, "moves")
+    temper = flat_pick(rng, chain.TEMPER_SHARE, n_users)
+    humour = rng.normal(0, HUMOUR_SD, n_users)
+    user = np.repeat(
+        np.arange(n_users), rng.poisson(rng.gamma(CASES_SHAPE, CASES_PER_USER / CASES_SHAPE * chain.TEMPER_CASES[temper]))
+    )
+    topic = flat_pick(rng, TOPIC_SHARE, len(user))
+    start = FROM + rng.integers(0, DAYS * 24 * 3600, len(user)) * MICRO
+    parts = []
+    while len(user):
+        part = _draw(rng, user, topic, start, temper, humour)
+        parts.append(part)
+        again = np.flatnonzero(rng.random(len(user)) < part["return_if"][np.arange(len(user)), part["end"]])
+        after = part["start"][again] + (part["hours"][again] * 3600).astype(np.int64) * MICRO
+        user, topic = user[again], topic[again]
+        start = after + 1 + (rng.random(len(again)) * (WINDOW - 2)).astype(np.int64)
+    whole = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name not in ("walk_case", "walk_stage")
+    }
+    offsets = np.cumsum([0] + [len(part["user"]) for part in parts])
+    walk_case = np.concatenate([part["walk_case"] + offset for part, offset in zip(parts, offsets[:-1], strict=True)])
+    walk_stage = np.concatenate([part["walk_stage"] for part in parts])
+    order = np.lexsort((whole["start"], whole["user"]))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    whole = {name: values[order] for name, values in whole.items()}
+    by_case = np.argsort(rank[walk_case], kind="stable")
+    arrays = _log(rng, whole, rank[walk_case][by_case], walk_stage[by_case])
+    return MovesWorld(
+        arrays, _recorded(rng, whole, noise), whole["kind"], whole["topic"], arrays.pop("customer"), whole["end"],
+        whole["mood_if"], whole["hours_if"], whole["return_if"],
+    )  # fmt: skip
+
+
+def _draw(rng, user, topic, start, temper, humour) -> dict[str, np.ndarray]:
+    severity = pick(rng, np.cumsum(chain.severity_given(TOPIC_SEVERITY), axis=2)[topic, temper[user]])
+    kind = severity * chain.N_TEMPER + temper[user]
+    first = 1 + pick(rng, np.cumsum(chain.FIRST_STAGE, axis=1)[kind])
+    walk_case, walk_stage = walk_from(rng, kind, first)
+    end = np.empty(len(user), np.int64)
+    end[walk_case] = walk_stage  # the last one stays
+    n = len(user)
+    noise_mood, noise_hours = rng.normal(0, chain.MOOD_SD, n), rng.normal(0, HOURS_SD, n)
+    hours_if = np.exp(HOURS[None] + (HOURS_SEVERITY * severity + HOURS_HUMOUR * humour[user] + noise_hours)[:, None])
+    return {
+        "user": user, "topic": topic, "start": start, "kind": kind, "end": end, "humour": humour[user], "walk_case": walk_case, "walk_stage": walk_stage,  # noqa: E501
+        "mood_if": np.tanh(chain.MOOD[kind] + (humour[user] + noise_mood)[:, None]),
+        "hours_if": hours_if,
+        "hours": hours_if[np.arange(n), end],
+        "return_if": 1 / (1 + np.exp(-(RETURNS[None] + RETURNS_SEVERITY * severity[:, None]))),
+    }  # fmt: skip
+
+
+def walk_from(rng: np.random.Generator, kind: np.ndarray, stage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each case's walk from a stage to its end: case and stage of every touch, in order of the steps."""
+    steps = np.cumsum(chain.NEXT, axis=2)
+    alive, cases, stages = np.arange(len(kind)), [], []
+    while len(alive):
+        cases.append(alive)
+        stages.append(stage)
+        follows = pick(rng, steps[kind[alive], stage])
+        alive, stage = alive[follows != chain.END], follows[follows != chain.END]
+    return np.concatenate(cases or [alive]), np.concatenate(stages or [stage])
+
+
+def _log(rng, whole, case, stage) -> dict[str, Any]:
+    n = np.bincount(case, minlength=len(whole["user"]))
+    case_start = np.append(0, np.cumsum(n))
+    nth = np.arange(len(case)) - case_start[case]
+    length = (whole["hours"] * 3600).astype(np.int64) * MICRO
+    at = whole["start"][case] + length[case] // n[case] * nth
+    felt = np.tanh(chain.MOOD[whole["kind"][case], stage] + whole["humour"][case] + rng.normal(0, chain.MOOD_SD, len(case)))
+    last = case_start[1:] - 1
+    felt[last] = whole["mood_if"][case[last], stage[last]]
+    mood = np.round(1000 * felt).clip(-999, 999)
+    mood = np.where(rng.random(len(case)) < chain.MOOD_KNOWN[stage], mood, -32768).astype(np.int16)
+    new = np.append(True, whole["user"][1:] != whole["user"][:-1]) if len(n) else np.empty(0, bool)
+    end = whole["start"] + length
+    return {
+        "stage": stage.astype(np.uint8), "at": at, "mood": mood,
+        "action": np.zeros(len(case), np.uint16), "wait": np.full(len(case), -1, np.int32),
+        "solved": np.full(len(case), -1, np.int8),
+        "case_start": case_start, "customer_start": np.append(np.flatnonzero(new), len(n)),
+        "case_end": end, "case_open": np.zeros(len(n), bool), "case_resolved": np.ones(len(n), bool),
+        "customer_key": np.random.default_rng(7).integers(0, 2**63, int(whole["user"].max(initial=0)) + 1).astype(np.uint64)[whole["user"][new]],  # noqa: E501
+        "stages": STAGES, "actions": ("",), "escalation": STAGES.index(ESCALATION), "problem_from": STAGES.index(PROBLEM_FROM),
+        "observed_from": FROM, "observed_until": int(end.max(initial=FROM)) + WINDOW, "gap": WINDOW,
+        "customer": np.cumsum(new) - 1,
+    }  # fmt: skip
+
+
+def _recorded(rng, whole, noise) -> pd.DataFrame:
+    severity = chain.SEVERITY[whole["kind"]]
+    share = np.bincount(severity, minlength=chain.N_SEVERITY) / max(1, len(severity))
+    signs = {}
+    for name, table in (("impact", chain.IMPACT), ("urgency", chain.URGENCY)):
+        blurred = (1 - noise) * table + noise * (share @ table)
+        signs[name] = labels(pick(rng, np.cumsum(blurred, axis=1)[severity]), LEVELS)
+    application = pick(rng, np.cumsum(TOPIC_APPLICATIONS, axis=1)[whole["topic"]])
+    return pd.DataFrame(
+        {
+            "topic": labels(whole["topic"], KEYS),
+            "application": labels(application, [name for name, _, _ in APPLICATIONS]),
+            **signs,
+        }
+    )

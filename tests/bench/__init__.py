@@ -1,0 +1,1 @@
+"""How fast are the journey questions, beside the tools that others use? Run by `make bench`."""

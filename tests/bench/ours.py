@@ -1,0 +1,79 @@
+"""The five questions as we answer them; see peers.py for what a tool is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.peers import LETTERS, STAGES, STEPS, pairs, steps, waits
+from cxlib import eventlog, journey
+
+MEMORY = "500MB"
+LETTER = dict(zip(STAGES, LETTERS, strict=True))
+
+
+class Ours:
+    """A log compiled in a folder, opened outside the clock."""
+
+    def prepare(self, events: Path, folder: Path) -> eventlog.EventLog:
+        names = {"case": "case_id", "user": "user_id", "at": "occurred_at", "stage": "stage"}
+        return eventlog.compile(events, **names, memory=MEMORY, cache=folder)
+
+    def keep(self, prepared: eventlog.EventLog, folder: Path) -> None:
+        """Compiling has left the log in the folder."""
+
+    def load(self, events: Path, folder: Path) -> eventlog.EventLog:
+        return self.prepare(events, folder)  # compiled before: mapped, not sorted
+
+    def transitions(self, log: eventlog.EventLog) -> journey.Transitions:
+        return journey.transitions(log)
+
+    def variants(self, log: eventlog.EventLog) -> journey.Variants:
+        return journey.variants(log)
+
+    def funnel(self, log: eventlog.EventLog) -> journey.Funnel:
+        return journey.funnel(log, STEPS)
+
+    def funnel_within(self, log: eventlog.EventLog) -> journey.Funnel:
+        return journey.funnel(log, STEPS, within="7d")
+
+    def case_summary(self, log: eventlog.EventLog) -> journey.CaseSummary:
+        return journey.case_summary(log)
+
+    def time_to(self, log: eventlog.EventLog) -> journey.TimeTo:
+        return journey.time_to(log, "phone")
+
+    def answer(self, question: str, found: Any, folder: Path) -> dict[str, Any]:
+        table = found.table
+        if question == "transitions":
+            moves = table[table["target"].isin(STAGES)]  # the peers count no ends of cases
+            return pairs(dict(zip(zip(moves["source"], moves["target"], strict=True), moves["count"], strict=True)))
+        if question == "variants":
+            return {
+                "path": ["".join(LETTER[stage] for stage in path.split(" > ")) for path in table["path"]],
+                "n": table["count"],
+            }
+        if question == "case_summary":
+            times = {name: table[f"{name}_at"].dt.as_unit("us").astype("int64") for name in ("began", "ended")}
+            ends = {name: table[name].cat.codes.astype("uint8") for name in ("first", "last")}
+            return {"case_id": table["case_id"], "touches": table["touches"], **times, **ends}
+        if question == "time_to":
+            return waits(found.time[found.end == 1])
+        return steps(table["reached"].tolist())
+
+
+class OursAtOnce(Ours):
+    """Opening that log, and opening it with all five questions asked, under one clock."""
+
+    kept_by = "Ours"
+    answer = None
+
+    def load(self, events: Path, folder: Path) -> tuple[Path, Path]:
+        return events, folder
+
+    def open(self, where: tuple[Path, Path]) -> eventlog.EventLog:
+        return self.prepare(*where)
+
+    def five_questions(self, where: tuple[Path, Path]) -> list:
+        log = self.open(where)
+        return [ask(log) for ask in (self.transitions, self.variants, self.funnel, self.case_summary, self.time_to)]

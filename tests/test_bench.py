@@ -1,0 +1,230 @@
+"""The bench in small: the peers and we answer what a loop over plain lists answers, and the harness counts what it says."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from bench import cost, journey, peers
+from bench.generate import touches, write
+from bench.tables import page
+
+N = 50_000
+BENCH = Path(journey.__file__).parent
+MODULES = {
+    "Polars": "polars",
+    "Retentioneering": "retentioneering",
+    "Pm4py": "pm4py",
+    "Pm4pyOnPolars": "pm4py",
+}
+
+
+@pytest.fixture(scope="module", params=["string", "integer"])
+def events(request, tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("bench") / f"{request.param}.parquet"
+    write(file, N, request.param)
+    return file
+
+
+@cache
+def paths(events: Path) -> dict:
+    """The touches of each case as a list of (time in microseconds, stage), in the order of the file."""
+    found: dict = {}
+    table = pq.read_table(events)
+    at = table["occurred_at"].cast(pa.int64()).to_pylist()
+    for case, us, stage in zip(table["case_id"].to_pylist(), at, table["stage"].to_pylist(), strict=True):
+        found.setdefault(case, []).append((us, stage))
+    return found
+
+
+def depth(path: list, within: int | None) -> int:
+    """How many of the four steps does a path take in order, one after the other?"""
+    taken, began = 0, None
+    for us, stage in path:
+        if taken < 4 and stage == peers.STEPS[taken] and (within is None or began is None or us - began <= within):
+            taken, began = taken + 1, us if began is None else began
+    return taken
+
+
+def watched(path: list, latest: int) -> bool:
+    """Did the case begin by then, and take its first step by then if ever?"""
+    return path[0][0] <= latest and next((us for us, stage in path if stage == "help"), latest) <= latest
+
+
+def plainly(events: Path, question: str) -> Counter | dict:
+    """The answer by looping over the paths: key -> values."""
+    cases = paths(events)
+    until = max(us for path in cases.values() for us, _ in path)
+    code = peers.CODE
+    if question == "transitions":
+        return Counter(5 * code[a] + code[b] for p in cases.values() for (_, a), (_, b) in pairwise(p))
+    if question == "variants":
+        return Counter("".join(peers.LETTERS[code[stage]] for _, stage in path) for path in cases.values())
+    if question in ("funnel", "funnel_within"):
+        within = peers.WEEK if question == "funnel_within" else None
+        depths = [depth(path, within) for path in cases.values() if not within or watched(path, until - within)]
+        return {step: sum(d > step for d in depths) for step in range(4)}
+    if question == "case_summary":
+        return {
+            str(case): (len(path), path[0][0], path[-1][0], code[path[0][1]], code[path[-1][1]]) for case, path in cases.items()
+        }
+    left = "help" if question == "time_to" else "product"
+    sought = {case: next((us for us, s in path if code[s] >= code[left]), None) for case, path in cases.items()}
+    called = {case: next((us for us, s in path if s == "phone"), None) for case, path in cases.items()}
+    return Counter(called[case] - us for case, us in sought.items() if us is not None and called[case] is not None)
+
+
+def answered(tool: str, question: str, events: Path) -> pd.DataFrame:
+    """What a tool answers, prepared and brought back as in the bench."""
+    asked, folder = cost.tool(tool), events.parent / tool / events.stem
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        asked.keep(asked.prepare(events, folder), folder)
+    found = getattr(asked, question)(asked.load(events, folder))
+    return pa.table(asked.answer(question, found, folder)).to_pandas()
+
+
+@pytest.mark.parametrize(
+    ("tool", "question"),
+    [
+        (tool, question)
+        for tool, steps in journey.PIECES.items()
+        for question in steps
+        if question != "prepare" and tool not in ("Yardsticks", "OursAtOnce")
+    ],
+)
+def test_a_tool_answers_as_a_loop_over_plain_lists_does(tool, question, events):
+    module = MODULES.get(tool)
+    if module and not importlib.util.find_spec(module):
+        pytest.skip(f"{module} is not installed here: `make bench` compares it")
+    found = answered(tool, question, events)
+    truth = plainly(events, journey.INSTEAD.get((tool, question), question))
+    if question == "case_summary":
+        names = ["touches", "began", "ended", "first", "last"]
+        whole = pd.DataFrame.from_dict(truth, orient="index", columns=names).rename_axis("case_id").reset_index()
+        whole["duration"] = whole["ended"] - whole["began"]
+        found["case_id"] = found["case_id"].astype(str)
+        found, whole = (frame.sort_values("case_id", ignore_index=True) for frame in (found, whole))
+        assert len(found) == len(whole)
+        assert set(found) - {"case_id"}
+        assert all((found[name] == whole[name]).all() for name in found)
+    else:
+        same = dict(zip(found.iloc[:, 0].tolist(), found.iloc[:, 1].tolist(), strict=True)) == dict(truth)
+        assert same != ((tool, question) in journey.KNOWN_ERRORS)
+
+
+def test_a_generated_log_is_ordered_by_time_with_ties_from_left_to_right():
+    customer, case, at, stage = touches(N)
+    rows = pd.DataFrame({"customer": customer, "case": case, "at": at, "stage": stage})
+    assert len(rows) == N
+    assert rows["at"].is_monotonic_increasing
+    assert (rows.groupby("case")["customer"].nunique() == 1).all()
+    tied = rows.groupby(["case", "at"])["stage"]
+    assert (tied.size() > 1).sum() > N / 100
+    assert tied.apply(lambda stages: stages.is_monotonic_increasing).all()
+    assert rows.groupby("case").size().max() == 300  # a robot's
+
+
+def test_the_clock_counts_processes_that_ended_and_that_still_run():
+    burn = "import time\nwhile time.process_time() < {}: pass\n{}"
+
+    def work():
+        subprocess.run([sys.executable, "-c", burn.format(0.3, "")], check=True)
+        running = subprocess.Popen(
+            [sys.executable, "-c", burn.format(0.3, "print(flush=True); time.sleep(60)")], stdout=subprocess.PIPE
+        )
+        running.stdout.readline()
+        return running
+
+    running, spent = cost.clocked(work)
+    running.kill()
+    running.communicate()
+    assert 0.55 <= spent["cpu"] <= 3
+    assert spent["wall"] >= 0.3
+
+
+def test_a_piece_runs_in_a_process_of_its_own_and_leaves_its_cost_and_answer(tmp_path):
+    for name in ("log.parquet", "rehearsal-log.parquet"):
+        write(tmp_path / name, 5_000)
+    for step in ("prepare", "transitions"):
+        spent = journey._piece(Path(sys.executable), "Pandas", step, tmp_path / "log.parquet", tmp_path)
+        assert spent["cpu"] > 0
+        assert 50 < spent["peak"] < 1000
+    assert pq.read_table(tmp_path / "Pandas" / "transitions.answer.parquet").column_names == ["pair", "n"]
+    with pytest.raises(SystemExit, match=r"(?s)Pandas no_such_question failed.*AttributeError"):
+        journey._piece(Path(sys.executable), "Pandas", "no_such_question", tmp_path / "log.parquet", tmp_path)
+
+
+def test_an_answer_that_differs_by_a_microsecond_is_unequal(tmp_path):
+    for tool, wait in (("Pandas", 5), ("Ours", 6)):
+        (tmp_path / tool).mkdir()
+        pq.write_table(pa.table({"wait": [1, wait], "n": [1, 1]}), tmp_path / tool / "time_to.answer.parquet")
+    equal = journey.answers(["Pandas", "Ours"], tmp_path)
+    assert equal == {("Ours", "time_to"): False}
+    assert journey.unlike(equal) == ["Ours time_to differs from Pandas"]
+    assert journey.unlike({("Pm4pyOnPolars", "funnel"): False}) == []
+    assert journey.unlike({("Pm4pyOnPolars", "funnel"): True}) == ["Pm4pyOnPolars funnel is a known error and is right"]
+
+
+def spent(**changed) -> dict:
+    """Costs under which every bar is held: one second a piece, ten of ours where many are taken together."""
+    costs = {(tool, step): {"cpu": 1.0, "wall": 1.0, "peak": 800} for tool, steps in journey.PIECES.items() for step in steps}
+    for (tool, _), of in costs.items():
+        if tool in ("Pm4py", "Pm4pyOnPolars", "Retentioneering", "Pandas"):
+            of["cpu"] = 40.0
+    for name, cpu in changed.items():
+        costs[tuple(name.split("__"))]["cpu"] = cpu
+    return costs
+
+
+def test_a_bar_is_held_up_to_its_limit_and_missed_beyond():
+    def missed(**changed):
+        return [row.name for row in journey.bars(spent(**changed), "string") if row.held is False]
+
+    assert missed() == []
+    assert missed(OursAtOnce__five_questions=6.5) == []
+    assert missed(OursAtOnce__five_questions=6.6) == ["string ids: open and five questions, against one column scan, CPU s"]
+    assert missed(Pandas__funnel_within=2.9) == ["string ids: funnel with window, against pandas, CPU s"]
+    assert missed(Pm4py__funnel=-1.0) == ["string ids: four questions, against pm4py, CPU s"]
+    assert len(missed(Ours__prepare=3.1)) == 2
+
+
+def test_the_page_shows_a_missed_bar_and_every_cost():
+    costs = spent(OursAtOnce__five_questions=7.0)
+    rows = [journey.asdict(row) for row in journey.bars(costs, "string")]
+    listed = [{"ids": "string", "tool": tool, "step": step, **of} for (tool, step), of in costs.items()]
+    found = page({"10": {"rows": rows, "costs": listed, "wrong": [], "cpus": 2, "versions": {"python": "3"}}})
+    assert found.count("**missed**") == 1
+    assert "| variants | 1.00 / 1.00 / 800 | 1.00 / 1.00 / 800 | 40.00 / 1.00 / 800 | - | 40.00 / 1.00 / 800 |" in found
+
+
+def test_the_results_that_are_committed_are_those_on_the_page():
+    results = json.loads((BENCH / "results.json").read_text(encoding="utf-8"))
+    assert (BENCH / "results.md").read_text(encoding="utf-8") == page(results)
+    assert {"10", "100"} <= set(results)
+    for ran in results.values():
+        assert ran["wrong"] == []
+        assert all({"name", "ours", "peer", "ratio", "bar", "held"} == set(row) for row in ran["rows"])
+
+
+def test_the_lock_of_the_peers_has_hashes_and_no_address():
+    lock = (BENCH / "requirements.lock").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([a-z0-9._-]+)==", lock, flags=re.MULTILINE)
+    assert {"pandas", "polars", "pm4py", "retentioneering"} <= set(pinned)
+    assert lock.count("--hash=sha256:") >= len(pinned)
+    assert "://" not in lock
+
+
+def test_growth_is_held_against_the_small_log():
+    small = spent()
+    rows = list(journey.bars_of_growth(spent(Ours__prepare=12.1), small, 10))
+    assert [row.held for row in rows] == [True, True, False, True]
