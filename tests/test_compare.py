@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -281,8 +282,8 @@ def test_what_a_kernel_adds_up_does_not_depend_on_the_split():
     week = 7 * outcomes.DAY
     wanted = (("forced to call", -1), ("back within 7 days", -1), ("hold time", 3), ("solved, at most", 2))
     for kernel, params in (
-        (score_sums, {"edges": edges, "within": week, "wanted": wanted}),
-        (kind_sums, {"edges": edges, "within": week}),
+        (score_sums, {"edges": edges, "within": week, "until": log.observed_until, "wanted": wanted}),
+        (kind_sums, {"edges": edges, "within": week, "base": 1}),
     ):
         whole = kernel(log, **params)
         assert whole.dtype == np.int64
@@ -303,7 +304,10 @@ SMALL = [
 
 
 def test_the_scorecard_of_five_cases_counted_by_hand():
-    card = journey.scorecard(touches(SMALL))
+    waits = {"agent": [100, 200], "phone": [300]}
+    log = touches(SMALL)
+    wait = [waits[stage].pop(0) if stage in waits else -1 for stage in np.array(log.stages)[log.stage]]
+    card = journey.scorecard(replace(log, wait=np.array(wait, dtype=np.int32)))
     found = card.table.set_index(["stage", "metric"])[["value", "n"]]
     assert {key: tuple(row) for key, row in found.iterrows()} == {
         ("chatbot", "solved, at least"): (1 / 4, 4),  # bob
@@ -337,6 +341,17 @@ def test_a_case_too_young_to_come_back_is_not_counted():
         journey.scorecard(touches(SMALL), within="7")
     with pytest.raises(DataError, match="did you mean month"):
         journey.scorecard(touches(SMALL), period="mont")
+
+
+def test_a_log_that_stops_taking_in_cases_does_not_call_that_silence():
+    """As in an export of the incidents opened in some months, with their updates to the end of the year."""
+    days = pd.date_range("2026-06-01", "2026-08-09 12:00", freq="12h")
+    rows = [(f"c{i % 40}", str(i), f"{day:%Y-%m-%d %H:%M}", "help") for i, day in enumerate(days)]
+    log = touches([*rows, ("c0", "0", "2026-12-01 00:00", "help")], until="2026-12-01")
+    card = journey.scorecard(log)
+    assert any("began after 2026-08-09" in line for line in card.missing)
+    assert card.n_immature == 27  # two a day after 27 July 00:00: the last two weeks, not December's
+    assert journey.kinds(log).table["month"].unique().tolist() == ["2026-07"]
 
 
 def test_what_is_not_measured_is_named_and_not_shown():
@@ -466,14 +481,12 @@ def test_kinds_agree_with_counting_in_plain_python(rows):
     kind = plain_kinds([*rows, ("zoe", 0, False), ("zoe", 1, False)])
     found = journey.kinds(touches(cases))
     expected = Counter((f"2026-0{m + 2}", k) for (_, m), k in kind.items() if m and k != "away")
-    shown = found.table[(found.table["customers"] > 0) & (found.table["month"] <= "2026-06")]
+    shown = found.table[found.table["customers"] > 0]
     assert {(row.month, row.kind): row.customers for row in shown.itertuples()} == expected
     sums = found.table.groupby("month")["share"].sum()
     assert sums[found.table.groupby("month")["n"].first() > 0].to_numpy() == pytest.approx(1)
-    # The log goes on to December: whoever is here in June is away in July and later.
-    steps = Counter((kind[who, m], kind[who, m + 1]) for who, m in kind if 0 < m < 4)
-    steps += Counter((k, "away") for (_, m), k in kind.items() if m == 4)
-    steps["away", "away"] += 5 * len({who for who, _ in kind})
+    last = max(1, *(m for _, m, _ in rows))  # what comes after the last month with cases is not shown
+    steps = Counter((kind[who, m], kind[who, m + 1]) for who, m in kind if 0 < m < last)
     moved = found.moves[found.moves["count"] > 0].set_index(["source", "target"])["count"].to_dict()
     assert moved == {pair: count for pair, count in steps.items() if count}
 

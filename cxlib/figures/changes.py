@@ -45,7 +45,7 @@ def draw_scorecard(card: Scorecard, ax: Axes | None = None) -> Axes:
         _cell(ax, x, y, row, framed=(row.period, row.stage, row.metric) in flagged)
     if 0 < n_local < len(rows):
         ax.axhline(n_local - 0.5, color=INK, linewidth=1)
-    ax.set_yticks(range(len(rows)), [plain(f"{stage}: {metric}" if stage else metric, 42) for _, stage, metric in rows])
+    ax.set_yticks(range(len(rows)), [plain(f"{stage}: {metric}" if stage else metric, 50) for _, stage, metric in rows])
     ax.set_xticks(range(len(shown)), [plain(period) for period in shown])
     ax.xaxis.tick_top()
     ax.set_xlim(-0.5, max(1, len(shown)) - 0.5)
@@ -90,12 +90,12 @@ def draw_waterfall(changed: Change, ax: Axes | None = None) -> Axes:
     _whole(ax, 0, changed.value0, unit)
     for y, (_, mix, rate) in enumerate(steps, start=1):
         for height, value, hatch in ((0.17, mix, "////"), (-0.17, rate, None)):
-            colour = HOT if value > 0 else CALM
+            colour = CALM if (value > 0) == changed.rising_is_better else HOT
             ax.barh(y - height, value, left=at, height=0.32, facecolor=colour, hatch=hatch, edgecolor="white", linewidth=0)
             at += value
             reached.append(at)
-        said = f"mix {_signed(mix, unit)}, rate {_signed(rate, unit)}"
-        beside(ax, said, max(reached[-3:]), y)
+        told = [f"{part} {_signed(value, unit)}" for part, value in (("mix", mix), ("rate", rate)) if value]
+        beside(ax, ", ".join(told), max(reached[-3:]), y)
     _whole(ax, len(steps) + 1, changed.value1, unit)
     low, high = min(reached), max(reached)
     room = max(high - low, abs(high) * 0.05, 1e-9)
@@ -124,7 +124,7 @@ def _signed(value: float, unit: str) -> str:
     if np.isnan(value):
         return "?"
     if unit == "share":
-        return f"{100 * value:+.{1 if abs(value) >= 0.00995 else 2}f} pts"
+        return f"{100 * value:+.{1 if abs(value) >= 0.00995 else 2 if abs(value) >= 0.000995 else 3}f} pts"
     return {"seconds": f"{value:+,.0f} s", "per 1,000": f"{value:+.1f}"}.get(unit, f"{value:+.3f}")
 
 
@@ -174,7 +174,7 @@ def draw_matrix_diff(apart: MatrixDiff, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.5, len(targets) - 0.5)
     ax.set_ylim(max(1, len(sources)) - 0.5, -0.5)
     first, second = (plain(name, 24) for name in apart.groups)
-    ax.set_xlabel(f"share of the moves out of a stage (row): {second} less {first}, percentage points\nframed: q <= .05")
+    ax.set_xlabel(f"share of the moves out of a stage (row):\n{second} less {first}, percentage points; framed: q <= .05")
     for side in ax.spines.values():
         side.set_visible(False)
     ax.tick_params(length=0)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog
-from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, chosen, coded, named, tidy
+from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, cases_until, chosen, coded, named, tidy
 from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, duration
 
@@ -80,7 +80,7 @@ def segments(log: EventLog, segment: Labels, *, metric: str = FORCED, minimum: i
     1       y    0.0   1.0        -1.0
     """
     how, (codes, labels) = chosen(metric), coded(log, segment)
-    cases = log.per_case(case_measures, within=duration(within), name=metric)
+    cases = log.per_case(case_measures, within=duration(within), until=cases_until(log), name=metric)
     kept = cases["n"].to_numpy() > 0
     y, n = (cases[name].to_numpy()[kept] for name in ("y", "n"))
     sums = stats.sums_against_rest(log.customer_of_case[kept], codes[kept], len(labels), y, n)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog, first_touch
-from cxlib.journey.outcomes import Labels, coded, period_of, periods, tidy
+from cxlib.journey.outcomes import Labels, cases_until, coded, period_of, periods, tidy
 from cxlib.schema import DataError
 
 
@@ -64,7 +64,7 @@ def contact_rate(log: EventLog, active_users: pd.DataFrame | None = None, segmen
     names, edges = periods(log, "day")
     day = period_of(log.per_case(_sought_at)["sought_at"].to_numpy(), edges)
     codes, labels = coded(log, np.full(log.n_cases, "all") if segment is None else segment)
-    whole = (edges[:-1] >= log.observed_from) & (edges[1:] <= log.observed_until)
+    whole = (edges[:-1] >= log.observed_from) & (edges[1:] <= cases_until(log))
     known = users[users["date"].isin([name for name, is_whole in zip(names, whole, strict=True) if is_whole])]
     rows, days = [], []
     for name, of in known.groupby("segment", sort=True):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog, began
-from cxlib.journey.outcomes import measured, named, period_of, periods, tidy, window
+from cxlib.journey.outcomes import DAY, cases_by_period, cases_until, measured, named, period_of, periods, tidy, window
 from cxlib.journey.reach import FORCED
 from cxlib.schema import duration
 
@@ -25,7 +25,7 @@ class Kinds:
     table: pd.DataFrame  # month, kind, customers, share, low, high, n
     moves: pd.DataFrame  # source, target, count, share, low, high, n
     blocked_by: str  # what blocks: forced to call, or forced to another last stage
-    base: str  # the month before the first one shown; who was seen in it or earlier is not new afterwards
+    base: str  # the month before the first one shown; who has a case in it or earlier is not new afterwards
     missing: str  # why there is nothing to show
     within: str
 
@@ -36,7 +36,7 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
     Parameters
     ----------
     within : str
-        How long a case is watched for being forced to call; only months whose last case was watched that long are shown.
+        How long a case is watched for being forced to call; only whole months whose last case was watched that long are shown.
 
     Returns
     -------
@@ -61,8 +61,8 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
     - *regular*: all others.
 
     A customer seen in an earlier month and without a case in this one is *away*; `moves` has them, `table` does not. The log
-    does not reach back for ever: in its first month nobody can be told from a new customer, so it only serves to know who was
-    there and is not shown; the months after it still call some customers new who had been there before the log began.
+    does not reach back for ever: its months up to the first one that was observed whole (but for a day) only serve to know who
+    was there and are not shown; those after it still call some customers new who had been there before the log began.
 
     >>> from cxlib import eventlog
     >>> days = ["2026-06-01", "2026-07-01", "2026-07-02", "2026-07-03", "2026-09-01"]
@@ -77,21 +77,25 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
     """
     names, edges = periods(log, "month")
     inside = duration(within)
-    whole = [k for k in range(1, len(names)) if edges[k + 1] + inside <= log.observed_until]
-    by = named(log, FORCED)
     held, repeated = log.add_up(_several_months, edges=tuple(edges.tolist()))
+    months = np.flatnonzero(log.add_up(cases_by_period, edges=tuple(edges.tolist())))
+    ends = min(cases_until(log), log.observed_until - inside)
+    base = 1 + int(edges[0] + DAY < log.observed_from)
+    whole = [k for k in range(base, months[-1] + 1 if len(months) else 0) if edges[k + 1] <= ends]
+    before = names[min(base, len(names)) - 1]
+    by = named(log, FORCED)
     columns = "month kind customers:n share:x low:x high:x n:n", "source target count:n share:x low:x high:x n:n"
     empty, no_moves = (tidy([], names) for names in columns)
     if not whole or not held:
-        return Kinds(empty, no_moves, by, names[0], "the log holds no whole month after its first one", within)
+        return Kinds(empty, no_moves, by, before, "no whole month with cases follows the first whole one of the log", within)
     if not repeated:
         missing = "no customer has cases in two months (customers may be unknown), so nobody can be told from a new one"
-        return Kinds(empty, no_moves, by, names[0], missing, within)
-    sums = log.add_up(kind_sums, edges=tuple(edges[: whole[-1] + 2].tolist()), within=inside)
-    months = sums[: 3 * len(whole)].reshape(len(whole), 3, 6)
+        return Kinds(empty, no_moves, by, before, missing, within)
+    sums = log.add_up(kind_sums, edges=tuple(edges[: whole[-1] + 2].tolist()), within=inside, base=base)
+    by_month = sums[: 3 * len(whole)].reshape(len(whole), 3, 6)
     rows = [
         (names[k], kind, int(column[1]), *stats.share_from_sums(column), int(column[2]))
-        for k, month in zip(whole, months, strict=True)
+        for k, month in zip(whole, by_month, strict=True)
         for kind, column in zip(KINDS, month, strict=False)
     ]
     steps = sums[3 * len(whole) :].reshape(4, 4, 6)
@@ -101,7 +105,7 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
         for target, column in zip(KINDS, row, strict=True)
         if target != NEW and column[2]
     ]
-    return Kinds(tidy(rows, columns[0]), tidy(moved, columns[1]), by, names[0], "", within)
+    return Kinds(tidy(rows, columns[0]), tidy(moved, columns[1]), by, before, "", within)
 
 
 def _several_months(log: EventLog, edges: tuple[int, ...]) -> np.ndarray:
@@ -110,12 +114,12 @@ def _several_months(log: EventLog, edges: tuple[int, ...]) -> np.ndarray:
     return np.array([log.n_customers, (np.diff(cells // len(edges)) == 0).sum()])
 
 
-def kind_sums(log: EventLog, *, edges: tuple[int, ...], within: int) -> np.ndarray:
-    """A kernel: `ratio_sums` of the three kinds in each month after the first, then of the 4 x 4 moves from month to month."""
+def kind_sums(log: EventLog, *, edges: tuple[int, ...], within: int, base: int) -> np.ndarray:
+    """A kernel: `ratio_sums` of the three kinds in each month but the first `base`, then of the 4 x 4 moves between months."""
     months = len(edges) - 1
     if not log.n_customers:
-        return np.zeros((3 * (months - 1) + 16, 6), dtype=np.int64)
-    kind = _kind_of(log, np.array(edges), within)[:, 1:]
+        return np.zeros((3 * (months - base) + 16, 6), dtype=np.int64)
+    kind = _kind_of(log, np.array(edges), within)[:, base:]
     seen = (kind >= 0) & (kind != KINDS.index(AWAY))
     in_month = [stats.ratio_sums(kind == k, seen) for k in range(3)]  # one column per month
     moves = [_moves(kind, source) for source in range(4)]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog
-from cxlib.journey.outcomes import ENOUGH, Labels, case_measures, chosen, coded, named, period_of, periods, tidy
+from cxlib.journey.outcomes import ENOUGH, Labels, case_measures, cases_until, chosen, coded, named, period_of, periods, tidy
 from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, duration, nearest
 
@@ -32,6 +32,7 @@ class Change:
     reversal: str  # NONE, SEEN or CLEAR: do all segments move one way and the whole the other?
     metric: str
     unit: str
+    rising_is_better: bool
     within: str
 
 
@@ -52,7 +53,7 @@ def change(
     segment : one label per case, in the order of the log
         Such as the topic or the application; missing labels are a segment of their own.
     before, after : str, optional
-        The two periods, such as "2026-07" and "2026-08"; by default the last two that hold cases.
+        The two periods, such as "2026-07" and "2026-08"; by default the last two with 30 cases each (else with any).
     metric, period, within
         As in `segments` and `scorecard`.
 
@@ -86,9 +87,9 @@ def change(
     """
     how, (codes, labels) = chosen(metric), coded(log, segment)
     names, edges = periods(log, period)
-    cases = log.per_case(case_measures, within=duration(within), name=metric)
+    cases = log.per_case(case_measures, within=duration(within), until=cases_until(log), name=metric)
     place = np.where(cases["n"] > 0, period_of(cases["began"].to_numpy(), edges), -1)
-    places = _two_periods(names, np.flatnonzero(np.bincount(place[place >= 0], minlength=len(names))), before, after)
+    places = _two_periods(names, np.bincount(place[place >= 0], minlength=len(names)), before, after)
     totals, products, customers = _tallied(log, cases, codes, len(labels), [place == at for at in places])
     split, bounds = stats.kitagawa(*totals), stats.kitagawa_interval(totals, products, customers)
     n0, y0, n1, y1 = totals
@@ -109,19 +110,20 @@ def change(
     seen = table[(table["n0"] > 0) | (table["n1"] > 0)].reset_index(drop=True)
     return Change(
         seen, parts, names[places[0]], names[places[1]], float(value0), float(value1), int(n0.sum()), int(n1.sum()),
-        customers, _reversal(totals, parts), named(log, metric), how.unit, within,
+        customers, _reversal(totals, parts), named(log, metric), how.unit, how.rising_is_better, within,
     )  # fmt: skip
 
 
-def _two_periods(names: list[str], held: np.ndarray, before: str | None, after: str | None) -> list[int]:
+def _two_periods(names: list[str], cases: np.ndarray, before: str | None, after: str | None) -> list[int]:
     """The positions of the two periods to compare."""
-    known = [names[i] for i in held]
+    known = [names[i] for i in np.flatnonzero(cases)]
     for name in (before, after):
         if name is not None and name not in known:
             raise DataError(f"{name!r} is no period with cases that count: {nearest(name, known)}")
     if len(known) < 2 and (before is None or after is None):
         raise DataError(f"a change needs two periods with cases that count, and there are {len(known)}")
-    last = after or known[-1]
+    large = [name for name in known if cases[names.index(name)] >= ENOUGH]
+    last = after or (large if len(large) > 1 else known)[-1]
     if before is None and known.index(last) == 0:
         raise DataError(f"{last!r} is the first period with cases that count: nothing lies before it")
     return [names.index(before or known[known.index(last) - 1]), names.index(last)]

@@ -176,18 +176,19 @@ def _mood(seen: Window) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(total / np.maximum(n, 1)).astype(np.int64), (n > 0).astype(np.int64)
 
 
-def counted(log: EventLog, within: int) -> np.ndarray:
+def counted(log: EventLog, within: int, until: int) -> np.ndarray:
     """Which cases are old enough for every measure: observed for the window and the 7 days in which they may come back."""
-    return began(log) <= log.observed_until - within - RETURN
+    return began(log) <= until - within - RETURN
 
 
-def case_measures(log: EventLog, *, within: int, name: str) -> dict[str, np.ndarray]:
+def case_measures(log: EventLog, *, within: int, until: int, name: str) -> dict[str, np.ndarray]:
     """A kernel for `log.per_case`: one global measure of each case, y and n, and when the case began.
 
     n is 0 for cases that are not old enough.
     """
     y, n = measured(window(log, within), name)
-    return {"y": y, "n": n * counted(log, within), "began": began(log), "counted": counted(log, within)}
+    kept = counted(log, within, until)
+    return {"y": y, "n": n * kept, "began": began(log), "counted": kept}
 
 
 def named(log: EventLog, name: str) -> str:
@@ -258,6 +259,34 @@ def periods(log: EventLog, period: str) -> tuple[list[str], np.ndarray]:
     # Some clocks skip midnight or strike it twice: then the day begins at its first moment.
     local = days.tz_localize(log.timezone, ambiguous=np.ones(len(days), dtype=bool), nonexistent="shift_forward")
     return list(spans.start_time.strftime(form)), local.tz_convert("UTC").tz_localize(None).as_unit("us").asi8
+
+
+def cases_until(log: EventLog) -> int:
+    """Until when does the log take in new cases?
+
+    Usually to the end of observation. Some exports hold the cases that began in some months, with all their later touches:
+    what comes after the last beginning is then no silence of the customers. It is taken to be so where at least 30 cases
+    began over two weeks or more and, at their daily rate, 30 more should have begun after the last one (a chance of e^-30).
+
+    >>> from cxlib.eventlog import from_paths
+    >>> log = from_paths(a="help")
+    >>> cases_until(log) == log.observed_until
+    True
+    """
+    edges = periods(log, "day")[1]
+    per_day = log.add_up(cases_by_period, edges=tuple(edges.tolist()))
+    days = np.flatnonzero(per_day)
+    if per_day.sum() < ENOUGH or days[-1] - days[0] < 14:
+        return log.observed_until
+    end = int(edges[days[-1] + 1])
+    missing = (log.observed_until - end) / DAY * per_day.sum() / (days[-1] - days[0] + 1)
+    return end if missing >= ENOUGH else log.observed_until
+
+
+def cases_by_period(log: EventLog, *, edges: tuple[int, ...]) -> np.ndarray:
+    """A kernel: how many cases began in each period."""
+    place = period_of(began(log), np.array(edges))
+    return np.bincount(place[place >= 0], minlength=len(edges) - 1)
 
 
 def period_of(time: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from cxlib.journey.outcomes import (
     OF_CASES,
     TOLD,
     Measure,
+    cases_until,
     counted,
     measured,
     named,
@@ -113,14 +114,18 @@ def scorecard(log: EventLog, *, period: str = "month", within: str = "7d") -> Sc
     names, edges = periods(log, period)
     inside = duration(within)
     wanted = _wanted(log)
-    sums = log.add_up(score_sums, edges=tuple(edges.tolist()), within=inside, wanted=wanted)
+    until = cases_until(log)
+    sums = log.add_up(score_sums, edges=tuple(edges.tolist()), within=inside, until=until, wanted=wanted)
     shown, missing = _measurable(log, wanted, sums)
+    if until < log.observed_until:
+        last = pd.Timestamp(until - 1, unit="us", tz="UTC").tz_convert(log.timezone)
+        missing += (f"cases that began after {last:%Y-%m-%d}: the log goes on but holds none",)
     held = np.flatnonzero(sums[-1, :, 1]).tolist()
     span = range(held[0], held[-1] + 1) if held else range(0)
     rows = [_row(log, wanted[k], sums[k], i, names, first=i == span[0]) for i in span for k in shown]
     table = tidy(rows, _COLUMNS)
     flags, n_tested = _flags(table)
-    counts = log.add_up(_case_counts, within=inside)
+    counts = log.add_up(_case_counts, within=inside, until=until)
     return Scorecard(table, flags, missing, int(counts[0]), int(counts[1]), int(counts[2]), n_tested, within, period)
 
 
@@ -136,13 +141,15 @@ def _wanted(log: EventLog) -> tuple[tuple[str, int], ...]:
     return (*local, *((name, -1) for name in OF_CASES), ("", -1))
 
 
-def score_sums(log: EventLog, *, edges: tuple[int, ...], within: int, wanted: tuple[tuple[str, int], ...]) -> np.ndarray:
+def score_sums(
+    log: EventLog, *, edges: tuple[int, ...], within: int, until: int, wanted: tuple[tuple[str, int], ...]
+) -> np.ndarray:
     """A kernel: for each metric and period what `stats.sums_in_a_row` adds up; the last metric counts cases."""
     groups = len(edges) - 1
     if not log.n_cases:
         return np.zeros((len(wanted), groups, 11), dtype=np.int64)
     place = period_of(began(log), np.array(edges))
-    kept = counted(log, within) & (place >= 0)
+    kept = counted(log, within, until) & (place >= 0)
     customer, place, seen = log.customer_of_case[kept], place[kept], window(log, within)
 
     def added(name: str, stage: int) -> np.ndarray:
@@ -152,8 +159,8 @@ def score_sums(log: EventLog, *, edges: tuple[int, ...], within: int, wanted: tu
     return np.stack([added(name, stage) for name, stage in wanted])
 
 
-def _case_counts(log: EventLog, within: int) -> np.ndarray:
-    kept = counted(log, within)
+def _case_counts(log: EventLog, within: int, until: int) -> np.ndarray:
+    kept = counted(log, within, until)
     customers = len(np.unique(log.customer_of_case[kept]))
     return np.array([kept.sum(), customers, (~kept).sum()])
 

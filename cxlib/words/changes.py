@@ -34,10 +34,21 @@ def difference(value: float, low: float, high: float, unit: str) -> str:
     """
     digits = {"share": 1, "seconds": 0, "per 1,000": 1}.get(unit, 3)
     if unit == "share" and abs(value) < 0.00995:
-        digits = 2
+        digits = 2 if abs(value) >= 0.000995 else 3
     scale, noun = (100, " points") if unit == "share" else (1, " seconds" if unit == "seconds" else "")
-    said = [f"{scale * x:+,.{digits}f}" if not math.isnan(x) else "unknown" for x in (value, low, high)]
+    said = [_signed(scale * x, digits) for x in (value, low, high)]
     return f"{said[0]}{noun} (95 %: {said[1]} to {said[2]})"
+
+
+def _signed(x: float, digits: int) -> str:
+    """A number with its sign, and none for what rounds to nothing.
+
+    >>> _signed(-75.8, 0), _signed(-0.0004, 2), _signed(float("nan"), 1)
+    ('-76', '0', 'unknown')
+    """
+    if math.isnan(x):
+        return "unknown"
+    return f"{x:+,.{digits}f}" if round(x, digits) else "0"
 
 
 def say_scorecard(card: Scorecard) -> str:
@@ -82,8 +93,10 @@ def _list(names: pd.Series) -> str:
 
 
 def _newest(card: Scorecard) -> str:
-    """The global measures of the newest period."""
-    last = card.table["period"].iloc[-1]
+    """The global measures of the newest period with 30 cases (else of the newest)."""
+    whole = card.table[card.table["scope"] == "global"]
+    large = whole.loc[whole["n"] >= 30, "period"]
+    last = large.iloc[-1] if len(large) else card.table["period"].iloc[-1]
     rows = card.table[(card.table["period"] == last) & (card.table["scope"] == "global") & (card.table["n"] > 0)]
     told = [
         f"{escape(row.metric)} {amount(row.value, row.unit)} "

@@ -6,7 +6,7 @@ import sys
 from datetime import date
 from importlib import import_module
 
-PROOFS = ("shares", "absorbing")
+PROOFS = ("shares", "absorbing", "compare")
 
 
 def main() -> int:
