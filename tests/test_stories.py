@@ -152,8 +152,8 @@ def test_every_story_is_a_case_of_the_group_told_in_order(paths, n):
 def test_the_demo_tells_whom_it_happened_to_without_naming_anybody(demo):
     dataset = open_dataset(demo)
     log = eventlog.compile(dataset)
-    forced = journey.forced_to_call(log).per_case
-    picked = stories.of_cases(dataset, log, forced.loc[forced["outcome"] == journey.FORCED, "case_id"])
+    forced = journey.forced_to_call(log).cases_at(journey.FORCED)
+    picked = stories.of_cases(dataset, log, forced["case_id"])
     assert (picked.cases["furthest"] == "phone").all()
     said = say_story(picked)
     people = pd.concat([dataset.tables["users"], dataset.tables["agents"]])

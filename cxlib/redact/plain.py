@@ -37,8 +37,8 @@ class _Folding(dict[str, str]):
             folded = ""
         elif kind == "Nd":
             folded = str(unicodedata.decimal(char))
-        elif kind == "Zs":
-            folded = " "
+        elif kind == "Zs" or (kind == "No" and "\u2044" in unicodedata.normalize("NFKD", char)):
+            folded = " "  # a fraction such as ¼ would lend its digits to the number after it, and hide a card
         else:
             folded = "".join(c for c in unicodedata.normalize("NFKD", char) if not unicodedata.combining(c))
         self[char] = folded
