@@ -115,3 +115,29 @@ def test_the_curves_open_bounds_are_those_of_the_customers_who_can_meet_the_even
     assert every[["low", "high"]].iloc[0].tolist() == pytest.approx([stats.wilson(5, 5, student)[0], 1])
     one = stats.incidence_interval(np.array([1, 2, 3]), np.array([1, 2, 2]), np.zeros(3, dtype=int), np.array([3]))
     assert one[["low", "high"]].iloc[0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("chunk", [3, 65_536])
+@pytest.mark.parametrize("one_case_each", [False, True])
+def test_the_variance_of_the_curve_is_that_of_leaving_weight_to_one_cluster_after_the_other(monkeypatch, chunk, one_case_each):
+    """The influence of a cluster is how the curve moves when the cluster weighs a little more: found by doing so."""
+    monkeypatch.setattr("cxlib.stats.survival._CASES", chunk)
+    monkeypatch.setattr("cxlib.stats.survival._CLUSTERS", chunk)
+    rng = np.random.default_rng(5)
+    n, at = 60, np.array([-1, 0, 3, 8, 18, 50])
+    time, end = rng.integers(0, 20, n), rng.integers(0, 4, n)
+    cluster = np.arange(n) if one_case_each else np.sort(rng.integers(0, 15, n))
+
+    def curve(weight):
+        steps = stats.cumulative_incidence(time, end, weight)
+        return np.array([steps["incidence"][steps["time"] <= t].max() if t >= 0 else 0.0 for t in at])
+
+    names, little = np.unique(cluster), 1e-5
+    influence = np.array([(curve(1 + little * (cluster == name)) - curve(np.ones(n))) / little for name in names])
+    expected = np.sqrt((influence**2).sum(axis=0) * len(names) / (len(names) - 1))
+    found = stats.incidence_interval(time, end, cluster, at, kinds=3)
+    np.testing.assert_allclose(found["se"], expected, atol=1e-6)
+    np.testing.assert_allclose(found["incidence"], curve(np.ones(n)), atol=1e-12)
+    # All ends together are one minus Kaplan-Meier, whatever their kinds.
+    together = stats.incidence_interval(time, np.minimum(end, 1), cluster, at)["incidence"]
+    np.testing.assert_allclose(found[["incidence", "incidence_2", "incidence_3"]].sum(axis=1), together, atol=1e-12)

@@ -16,7 +16,6 @@ from cxlib.eventlog.log import PER_CASE, PER_TOUCH, EventLog
 
 LABELS = {"label": "case_id", "customer": "customer_id", "touchpoint_id": "touchpoint_id"}
 TIE_RULES = ("seq", "stage", "action", "touchpoint_id")  # what puts touches of one time in order, first rule first
-OFFSETS = ("case_start", "customer_start", "customer_key")
 _DTYPES = {name: kind for name, (kind, _) in PER_TOUCH.items()} | PER_CASE
 _DTYPES |= {"case_start": "int64", "customer_start": "int64", "customer_key": "uint64"}
 

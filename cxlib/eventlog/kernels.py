@@ -61,7 +61,6 @@ def returned(log: EventLog, within: int) -> np.ndarray:
     """
     if log.n_cases == 0:
         return np.empty(0, dtype=np.int8)
-    never = np.iinfo(np.int64).max
     sought = np.maximum.reduceat(log.stage, log.case_start[:-1]) >= log.problem_from
     # By customer and time; the cases of one customer are few, and in most logs already in this order.
     order = np.lexsort((began(log), log.customer_of_case))
@@ -80,7 +79,7 @@ def returned(log: EventLog, within: int) -> np.ndarray:
         answer[live[after]] = start[following[after]] - end[live[after]] <= within
         live = live[~after]
         at[live] += 1
-    told = ~log.case_open & (log.case_end <= min(log.observed_until, never) - within)
+    told = ~log.case_open & (log.case_end <= log.observed_until - within)
     found = np.empty(log.n_cases, dtype=np.int8)
     found[order] = answer
     return np.where(told, found, -1).astype(np.int8)

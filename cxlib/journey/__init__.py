@@ -14,12 +14,10 @@ from cxlib.journey.paths import (
     Loops,
     StepMatrix,
     Transitions,
-    Variants,
     flow,
     loops,
     step_matrix,
     transitions,
-    variants,
 )
 from cxlib.journey.reach import (
     CALLED_FIRST,
@@ -36,6 +34,7 @@ from cxlib.journey.reach import (
 )
 from cxlib.journey.scorecard import Scorecard, scorecard
 from cxlib.journey.times import CaseSummary, Returns, TimeTo, case_summary, returns, sessions, time_to
+from cxlib.journey.variants import Variants, variants
 
 __all__ = [
     "CALLED_FIRST",

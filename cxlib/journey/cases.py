@@ -32,19 +32,15 @@ def cases(log: EventLog, dataset: Dataset | None = None) -> pd.DataFrame:
     DataFrame
         One row per case, in the order of the log. From the log: ``kind`` of customer, ``n_earlier`` (cases the customer began
         before), ``earlier_mood`` (mean mood of the customer's touches before, -1 to 1; NaN where none has one),
-        ``month`` (in the log's
-        time zone). From the tables: ``topic``, ``impact``, ``urgency`` (of the case's first ticket), ``application`` (of
-        its first
-        touch that names one, else of the ticket), ``open_incident`` (was one open on that application then?), ``role``,
-        ``geography``,
-        ``plan`` (of the user).
+        ``month`` (in the log's time zone). From the tables: ``topic``, ``impact``, ``urgency`` (of the case's first ticket),
+        ``application`` (of its first touch that names one, else of the ticket), ``open_incident`` (was one open on that
+        application then?), ``role``, ``geography``, ``plan`` (of the user).
 
     Notes
     -----
-    A customer is *blocked* if an earlier case of theirs had been forced to call by then, else *new* if they began no
-    case before
-    in this log, else *regular*: from the past only. Topic, impact and urgency describe the problem, not its course, but are
-    read from a ticket that may have been opened later than help was first sought; where a case has no ticket they are missing.
+    A customer is *blocked* if an earlier case of theirs had been forced to call by then, else *new* if they began no case
+    before in this log, else *regular*: from the past only. Topic, impact and urgency describe the problem, not its course, but
+    are read from a ticket that may have been opened later than help was first sought; a case without ticket has none.
 
     >>> from cxlib.eventlog import from_paths
     >>> cases(from_paths(a__1="help phone", a__2="product product help", b="help"))[["kind", "n_earlier"]].to_numpy().tolist()

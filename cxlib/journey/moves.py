@@ -180,5 +180,5 @@ def _binned(chance, is_left):
     edges = np.linspace(0, 1, BINS + 1)
     bin_ = np.minimum((np.nan_to_num(chance) * BINS).astype(int), BINS - 1)
     seen = ~np.isnan(chance)
-    count = lambda m: np.bincount(bin_[m & seen], minlength=BINS)  # noqa: E731
-    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n_left": count(is_left), "n_right": count(~is_left)})
+    n_left, n_right = (np.bincount(bin_[side & seen], minlength=BINS) for side in (is_left, ~is_left))
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n_left": n_left, "n_right": n_right})

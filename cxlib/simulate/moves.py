@@ -106,7 +106,8 @@ def _draw(rng, user, topic, start, temper, humour) -> dict[str, np.ndarray]:
     noise_mood, noise_hours = rng.normal(0, chain.MOOD_SD, n), rng.normal(0, HOURS_SD, n)
     hours_if = np.exp(HOURS[None] + (HOURS_SEVERITY * severity + HOURS_HUMOUR * humour[user] + noise_hours)[:, None])
     return {
-        "user": user, "topic": topic, "start": start, "kind": kind, "end": end, "humour": humour[user], "walk_case": walk_case, "walk_stage": walk_stage,  # noqa: E501
+        "user": user, "topic": topic, "start": start, "kind": kind, "end": end, "humour": humour[user],
+        "walk_case": walk_case, "walk_stage": walk_stage,
         "mood_if": np.tanh(chain.MOOD[kind] + (humour[user] + noise_mood)[:, None]),
         "hours_if": hours_if,
         "hours": hours_if[np.arange(n), end],
@@ -139,13 +140,14 @@ def _log(rng, whole, case, stage) -> dict[str, Any]:
     mood = np.where(rng.random(len(case)) < chain.MOOD_KNOWN[stage], mood, -32768).astype(np.int16)
     new = np.append(True, whole["user"][1:] != whole["user"][:-1]) if len(n) else np.empty(0, bool)
     end = whole["start"] + length
+    keys = np.random.default_rng(7).integers(0, 2**63, int(whole["user"].max(initial=0)) + 1).astype(np.uint64)
     return {
         "stage": stage.astype(np.uint8), "at": at, "mood": mood,
         "action": np.zeros(len(case), np.uint16), "wait": np.full(len(case), -1, np.int32),
         "solved": np.full(len(case), -1, np.int8),
         "case_start": case_start, "customer_start": np.append(np.flatnonzero(new), len(n)),
         "case_end": end, "case_open": np.zeros(len(n), bool), "case_resolved": np.ones(len(n), bool),
-        "customer_key": np.random.default_rng(7).integers(0, 2**63, int(whole["user"].max(initial=0)) + 1).astype(np.uint64)[whole["user"][new]],  # noqa: E501
+        "customer_key": keys[whole["user"][new]],
         "stages": STAGES, "actions": ("",), "escalation": STAGES.index(ESCALATION), "problem_from": STAGES.index(PROBLEM_FROM),
         "observed_from": FROM, "observed_until": int(end.max(initial=FROM)) + WINDOW, "gap": WINDOW,
         "customer": np.cumsum(new) - 1,
