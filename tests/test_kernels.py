@@ -404,3 +404,34 @@ def test_files_with_gaps_shared_cases_and_ties_are_told(tmp_path):
     other = eventlog.compile(tmp_path / "t.parquet", **(names | {"stage": "who"}))
     assert other.stages == ("u", "v", "w")
     assert "taken in this order" in other.notes[-1]
+
+
+def test_a_step_asked_for_twice_must_be_taken_twice():
+    log = eventlog.from_paths(a="help", b="help phone help", c="help help")
+    assert journey.funnel(log, ["help", "help"]).table["reached"].tolist() == [3, 2]
+    assert journey.funnel(log, ["help", "help"], mode="strict").table["reached"].tolist() == [3, 1]
+
+
+def test_a_file_that_changed_under_the_same_name_is_compiled_again(tmp_path):
+    def compiled(stage):
+        table = pa.Table.from_pandas(frame([(0, 0, 1, 0), (0, 1, stage, 0)], ["u"] * 7), preserve_index=False)
+        pq.write_table(table, tmp_path / "t.parquet")
+        return eventlog.compile(tmp_path / "t.parquet", cache=tmp_path / "cache").stage.tolist()
+
+    assert compiled(4) == [1, 4]
+    assert compiled(3) == [1, 3]
+
+
+def test_a_session_is_open_until_its_pause_has_passed():
+    quarter_past = Settings(observed_until=pd.Timestamp("1970-01-01 02:15", tz="UTC"))
+    log = eventlog.from_paths(a="help phone agent", step="1h", settings=quarter_past)  # the last touch is 15 minutes old
+    assert log.split_sessions("30min").case_open.tolist() == [False, False, True]
+    assert log.split_sessions("10min").case_open.tolist() == [False, False, False]
+
+
+def test_a_case_whose_window_is_not_over_is_left_out_of_the_steps():
+    log = eventlog.from_paths(
+        a="product product help", b="help phone", settings=Settings(observed_until=pd.Timestamp("1970-01-01 03:00", tz="UTC"))
+    )
+    found = journey.funnel(log, ["help", "phone"], within="2h")  # a took the first step one hour ago
+    assert (found.n_immature, found.table["reached"].tolist(), found.table["n"].tolist()) == (1, [1, 1], [1, 1])
