@@ -73,17 +73,8 @@ def transitions(log: EventLog) -> Transitions:
     crossed, counts, clusters = answer[:-2], answer[-2], answer[-1, :k]
     source = np.repeat(np.arange(k), k + 1)
     same = source[:, None] == source[None, :]
-    n = same @ counts
-    sums = np.stack(
-        [
-            clusters[source],
-            counts,
-            n,
-            np.diag(crossed),
-            (crossed * same).sum(axis=1),
-            same.astype(int) @ (crossed * same).sum(axis=1),
-        ]
-    )
+    with_n = (crossed * same).sum(axis=1)  # products of a cell's count with all moves out of its source
+    sums = np.stack([clusters[source], counts, same @ counts, np.diag(crossed), with_n, same.astype(np.int64) @ with_n])
     targets = (*log.stages, END)
     names = pd.MultiIndex.from_product([log.stages, targets], names=["source", "target"])
     table = share_table(sums, names, "count").reset_index()
