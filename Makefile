@@ -45,8 +45,8 @@ dictionary: .venv/ready  ## print data/README.md from the schema
 demo: .venv/ready  ## make data/demo anew
 	$(BIN)/cx demo --users 2000 --seed 1 --out data/demo
 
-drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/drills/results.md
-	PYTHONPATH=tests $(BIN)/python -m drills > tests/drills/results.tmp; mv tests/drills/results.tmp tests/drills/results.md
+drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/drills/results.md; PROOF=times: that one alone
+	PYTHONPATH=tests $(BIN)/python -m drills $(PROOF)
 
 # The tools that the bench compares with, from a lock of their own: pm4py is AGPL and stays out of .venv.
 .venv-bench/ready: tests/bench/requirements.lock .venv/ready

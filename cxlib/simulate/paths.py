@@ -9,18 +9,20 @@ What is planted
 - *Plain use*: a touch at `product` before some of the touches, and cases of nothing else. It says nothing about the walk.
 - *Mood*: by stage, plus the customer's humour and noise; known for `MOOD_KNOWN` of the touches, whatever it is.
 - *Memory* (0 in the usual world): with this chance a case that came from further left calls next, whatever the chain says.
-- *The cut-off*: with `cut`, cases go on beyond `observed_until` and the log does not. How long until the next touch or the end
-  does not depend on where it goes.
+- *Time*: how long until the next touch or the end does not depend on where it goes. With `tempos`, each customer has a tempo
+  that all of their pauses share.
+- *The cut-off*: with `cut`, cases go on beyond `observed_until` and the log does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import binom, gammainc
 
 from cxlib.schema import ESCALATION, PROBLEM_FROM, STAGES
 
@@ -57,7 +59,15 @@ class Walks:
     levers: pd.DataFrame  # one row per stage left of the phone: points, calls (per 1,000 cases) for one point more of ends
 
 
-def simulate_walks(customers: int, seed: int, *, memory: float = 0.0, cut: bool = False) -> Walks:
+def simulate_walks(
+    customers: int,
+    seed: int,
+    *,
+    memory: float = 0.0,
+    cut: bool = False,
+    period: int = PERIOD,
+    tempos: Sequence[float] = (1.0,),
+) -> Walks:
     """A world of `customers` customers with about 3 cases each; the same for the same seed.
 
     Parameters
@@ -66,6 +76,10 @@ def simulate_walks(customers: int, seed: int, *, memory: float = 0.0, cut: bool 
         Chance (0 to 1) that a case that came from further left calls next, whatever the chain says.
     cut : bool
         Whether the log ends while the last cases go on.
+    period : int
+        Microseconds in which cases begin, all times being equally likely.
+    tempos : sequence of float
+        What a customer's mean pause is multiplied with: each customer has one of them, all equally likely.
     """
     rng = stream(seed, "walks")
     cases_of = 1 + rng.poisson(MORE_CASES, customers)
@@ -77,7 +91,8 @@ def simulate_walks(customers: int, seed: int, *, memory: float = 0.0, cut: bool 
     case, stage = _taken(walk, stage, source)
     plain = rng.random(len(customer)) < PLAIN_CASE
     case, stage = _with_plain_use(rng, case, stage, plain)
-    arrays = _log(rng, case, stage, customer, rng.uniform(-HUMOUR, HUMOUR, customers), cut)
+    tempo = stream(seed, "tempo").choice(tempos, customers)
+    arrays = _log(rng, case, stage, customer, rng.uniform(-HUMOUR, HUMOUR, customers), tempo, period, cut)
     return Walks(arrays, *planted(memory))
 
 
@@ -125,21 +140,28 @@ def _with_plain_use(
 
 
 def _log(
-    rng: np.random.Generator, case: np.ndarray, stage: np.ndarray, customer: np.ndarray, humour: np.ndarray, cut: bool
+    rng: np.random.Generator,
+    case: np.ndarray,
+    stage: np.ndarray,
+    customer: np.ndarray,
+    humour: np.ndarray,
+    tempo: np.ndarray,
+    period: int,
+    cut: bool,
 ) -> dict[str, Any]:
     """The fields of an event log; with `cut`, only what happened before the period was over."""
     n = len(customer)
     size = np.bincount(case, minlength=n)
-    pause = rng.exponential(PAUSE, len(case)).astype(np.int64) + 1  # until the next touch, or the end
+    pause = (rng.exponential(PAUSE, len(case)) * tempo[customer[case]]).astype(np.int64) + 1  # until the next touch, or the end
     pause[stage == 0] = MINUTE  # plain use comes right before the touch, so that it does not lengthen the way to it
     elapsed = np.cumsum(pause)
     before = np.append(0, elapsed)[np.cumsum(size) - size]
-    start = rng.integers(0, PERIOD, n)
+    start = rng.integers(0, period, n)
     until = start[case] + elapsed - before[case]
     at, end = until - pause, until[np.cumsum(size) - 1]
     mood = 1000 * (MOOD[stage] + humour[customer[case]] + rng.uniform(-NOISE, NOISE, len(case)))
     mood = np.where(rng.random(len(case)) < MOOD_KNOWN, np.rint(mood), -32768).astype(np.int16)
-    last = PERIOD if cut else int(end.max(initial=PERIOD)) + GAP
+    last = period if cut else int(end.max(initial=period)) + GAP
     seen = at <= last
     size = np.bincount(case[seen], minlength=n)
     keep = size > 0
@@ -223,3 +245,25 @@ def _followed(first: np.ndarray, memory: float, better: int | None = None) -> di
         "mood": float(seen @ MOOD[1:] / seen.sum()),
         "calls": 1000 * float(seen[phone]),
     }
+
+
+def called_by(time: np.ndarray, tempos: Sequence[float] = (1.0,)) -> np.ndarray:
+    """The share of the cases that seek help that have called by each time after they first sought it (microseconds): exact.
+
+    The chance that the first call is the k-th move, times the chance that k pauses (a gamma) and the plain use among them
+    are over by then.
+
+    >>> called_by(np.array([0, DAY, 10_000 * DAY])).round(4).tolist()
+    [0.03, 0.064, 0.1727]
+    """
+    tempo = np.array(tempos)[:, None]
+    share, waiting = FIRST[-1] * (time >= 0.0), FIRST[:-1]
+    k = 0
+    while waiting.sum() > 1e-15:
+        k += 1
+        calls, waiting = waiting @ NEXT[:-1, -2], waiting @ NEXT[:-1, : len(SEEKING) - 1]
+        for plain in range(k + 1):
+            chance = binom(k, plain) * PLAIN_TOUCH**plain * (1 - PLAIN_TOUCH) ** (k - plain)
+            left = np.maximum(time - plain * MINUTE, 0)
+            share = share + calls * chance * gammainc(k, left / (PAUSE * tempo)).mean(axis=0)
+    return share
