@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from datetime import date
 from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
+
+from drills import replaced
 
 PROOFS = ("shares", "times", "absorbing", "compare")
 RESULTS = Path(__file__).with_name("results.md")
@@ -19,28 +20,8 @@ def section(name: str, said: str, table: pd.DataFrame, holds: bool) -> str:
     """The section of one proof: when it was run, what was proven, the table."""
     rows = table.reset_index().round(4)
     lines = [rows.columns, ["---"] * len(rows.columns), *rows.itertuples(index=False)]
-    text = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+    text = "\n".join("| " + " | ".join("" if pd.isna(x) else str(x) for x in line) + " |" for line in lines)
     return f"## {name}: {'holds' if holds else 'DOES NOT HOLD'}\n\nRun on {date.today()}. {said}\n\n{text}\n"
-
-
-def replaced(document: str, name: str, new: str) -> str:
-    """The document with the section of one proof put in place of an older one; sections in the order of `PROOFS`.
-
-    >>> old = "# Drills\\n\\n## times: holds\\n\\nold\\n\\n## shares: holds\\n\\nkept\\n"
-    >>> print(replaced(old, "times", "## times: holds\\n\\nnew\\n").removeprefix(HEAD))
-    <BLANKLINE>
-    ## shares: holds
-    <BLANKLINE>
-    kept
-    <BLANKLINE>
-    ## times: holds
-    <BLANKLINE>
-    new
-    <BLANKLINE>
-    """
-    sections = {part.split(":")[0].strip(): part.strip() + "\n" for part in re.split(r"(?m)^## ", document)[1:]}
-    sections[name] = new.removeprefix("## ")
-    return "\n".join([HEAD, *(f"## {sections[proof]}" for proof in PROOFS if proof in sections)])
 
 
 def main(names: list[str]) -> int:
@@ -51,7 +32,8 @@ def main(names: list[str]) -> int:
         *found, holds = import_module(f"drills.{name}").drill()
         new = section(name, *found, holds)
         print(new, flush=True)
-        RESULTS.write_text(replaced(RESULTS.read_text() if RESULTS.exists() else "", name, new))
+        written = RESULTS.read_text() if RESULTS.exists() else ""
+        RESULTS.write_text("\n".join([HEAD, *replaced(written, new, PROOFS)]))
         held &= holds
     return int(not held)
 

@@ -47,7 +47,7 @@ def drill(worlds: int = 400) -> tuple[str, pd.DataFrame, bool]:
     low, high = central(worlds)
     said = (
         f"95 % intervals of the Aalen-Johansen curve to the first call, {worlds} worlds of {CUSTOMERS:,} customers with "
-        f"several cases each, alike in their way and their tempo; {table['open'].iloc[0]:.0%} of the cases are open when the log ends, "
+        f"several cases each, alike in their way and tempo; {table['open'].iloc[0]:.0%} of the cases are open at the end, "
         f"and so censored. {low} to {high} hits hold."
     )
     return said, table.drop(columns="open"), bool(table["hits"].between(low, high).all())
