@@ -4,8 +4,9 @@ A log is sorted by customer, case and time; a case is one problem of one custome
 spilling to disk), numpy counts.
 """
 
+from cxlib.eventlog.command import add_compile, run_compile
 from cxlib.eventlog.kernels import MODES, began, first_touch, furthest, mature, per_customer, returned, stepped
-from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, EventLog
+from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, EventLog, spread
 from cxlib.eventlog.sorting import compile, from_paths
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "NO_WAIT",
     "NO_WORD",
     "EventLog",
+    "add_compile",
     "began",
     "compile",
     "first_touch",
@@ -22,5 +24,7 @@ __all__ = [
     "mature",
     "per_customer",
     "returned",
+    "run_compile",
+    "spread",
     "stepped",
 ]

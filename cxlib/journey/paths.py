@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog
+from cxlib.eventlog import EventLog, spread
 from cxlib.journey.shares import share_table, sums_by_code
 from cxlib.schema import DataError
 
@@ -89,8 +89,8 @@ def _transition_sums(log: EventLog) -> np.ndarray:
     move[:-1] += log.stage[1:]
     last = log.case_start[1:] - 1
     move[last] = log.stage[last] * np.uint8(k + 1) + np.uint8(k)
-    touches = np.diff(log.case_start[log.customer_start])
-    cell = np.repeat(np.arange(log.n_customers) * cells, touches)
+    cell = spread(log.case_start[log.customer_start[:-1]], log.n_touches)
+    cell *= cells
     cell += move
     if log.case_open.any():
         counted = np.ones(log.n_touches, dtype=bool)

@@ -107,15 +107,18 @@ def _times_to(log: EventLog, stage: int) -> dict[str, np.ndarray]:
     # What is reached counts from the first touch that seeks help; stages left of it can be reached later only.
     wanted = log.stage == stage
     if stage < log.problem_from:
-        wanted &= np.arange(log.n_touches) >= np.repeat(sought, np.diff(log.case_start))
+        wanted &= np.arange(log.n_touches) >= sought[log.case_of_touch]
     reached = first_touch(log, wanted)
     last = log.n_touches - 1
     start, met = log.at[np.minimum(sought, last)], reached < log.n_touches
     end = np.where(log.case_open, np.maximum(log.observed_until, log.case_end), log.case_end)
     end = np.where(met, log.at[np.minimum(reached, last)], end)
-    solved = log.case_resolved | (log.solved[log.case_start[1:] - 1] == 1)
-    kind = np.select([sought > last, met, log.case_open, solved], [_NO_HELP, 1, 0, 2], 3)
-    return {"time": end - start, "end": kind.astype(np.int8)}
+    kind = np.full(log.n_cases, ENDS.index("went silent"), dtype=np.int8)
+    kind[log.case_resolved | (log.solved[log.case_start[1:] - 1] == 1)] = ENDS.index("resolved")
+    kind[log.case_open] = ENDS.index("still under way")
+    kind[met] = ENDS.index("reached")
+    kind[sought > last] = _NO_HELP
+    return {"time": end - start, "end": kind}
 
 
 def case_summary(log: EventLog) -> CaseSummary:

@@ -110,10 +110,16 @@ def _packed(log: EventLog, is_short: np.ndarray, length: np.ndarray) -> np.ndarr
     """The paths of short cases as numbers that sort like them: the first touch in the highest four bits, a stage as 1-15."""
     if not len(length):
         return np.empty(0, dtype=np.uint64)
-    place = np.arange(log.n_touches, dtype=np.int32) - np.repeat(log.case_start[:-1].astype(np.int32), length)
-    shift = np.maximum(4 * (_NIBBLES - 1) - 4 * place, 0).astype(np.uint64)
-    code = (log.stage + np.uint8(1)).astype(np.uint64) << shift
-    return np.add.reduceat(code, log.case_start[:-1])[is_short]
+    # A running sum, in which each touch lies four bits below the one before and each case begins at the top again. It wraps
+    # at 256 and, further down, at 2**64: differences stay exact, and what long cases add is dropped with them.
+    step = np.full(log.n_touches, 256 - 4, dtype=np.uint8)
+    step[log.case_start[:-1]] = np.append(4 * (_NIBBLES - 1), 4 * (length[:-1] - 1)).astype(np.uint8)
+    shift = np.add.accumulate(step, out=step)
+    shift &= np.uint8(63)
+    code = (log.stage + np.uint8(1)).astype(np.uint64)
+    code <<= shift
+    so_far = np.cumsum(code, out=code)
+    return np.diff(so_far[log.case_start[1:] - 1], prepend=np.uint64(0))[is_short]
 
 
 def _counted(keys: np.ndarray, customer: np.ndarray, per: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,10 +129,9 @@ def _counted(keys: np.ndarray, customer: np.ndarray, per: np.ndarray) -> tuple[n
     cases = np.bincount(code, weights=per[customer], minlength=len(distinct)).astype(np.int64)
     if len(customer) == len(per) and (per == 1).all():
         return distinct, np.stack([count, cases, count])
-    both = np.sort(code * np.int64(len(per) + 1) + customer)
-    first = np.flatnonzero(np.diff(both, prepend=-1))
-    run = np.diff(np.append(first, len(both)))
-    squares = np.bincount(both[first] // (len(per) + 1), weights=run * run, minlength=len(distinct)).astype(np.int64)
+    pair, pairs = pd.factorize(code * np.int64(len(per)) + customer)
+    run = np.bincount(pair)
+    squares = np.bincount(pairs // len(per), weights=run * run, minlength=len(distinct)).astype(np.int64)
     return distinct, np.stack([count, cases, squares])
 
 

@@ -136,21 +136,21 @@ def _scan(time: np.ndarray, event: np.ndarray, order: np.ndarray, at: np.ndarray
             last = np.searchsorted(time, rising[0], side="right", sorter=order)
             rows = order[first:last]
             rising = time[rows]
-        end = event[rows]
+        end = event[rows].astype(np.int64)
         new = np.concatenate([[True], rising[1:] != rising[:-1]])
         step = np.cumsum(new) - 1
         times = rising[new]
-        counts = np.bincount(step * (kinds + 1) + end, minlength=(kinds + 1) * len(times)).reshape(-1, kinds + 1)
-        gone = counts.sum(axis=1)
+        counts = np.bincount(end * len(times) + step, minlength=(kinds + 1) * len(times)).reshape(kinds + 1, -1)
+        gone = counts.sum(axis=0)
         risk = (n - first) - np.concatenate([[0], np.cumsum(gone)[:-1]])
-        left = counts[:, 1:].sum(axis=1)
+        left = gone - counts[0]
         still = np.cumprod(1 - left / risk)
         before = share * np.concatenate([[1.0], still[:-1]])
-        so_far = reached[:, None] + np.cumsum(before * counts[:, 1:].T / risk, axis=1)
         a_step = before / risk
+        so_far = reached[:, None] + np.cumsum(a_step * counts[1:], axis=1)
         b_step = np.divide(1.0, risk - left, out=np.zeros(len(left)), where=risk > left)
         b_all = b_step * left / risk
-        a_run = a_sum + np.cumsum(a_step * counts[:, 1] / risk + b_all * so_far[0])
+        a_run = a_sum + np.cumsum(a_step * counts[1] / risk + b_all * so_far[0])
         b_run = b_sum + np.cumsum(b_all)
         ended = end != 0
         a[rows] = (end == 1) * a_step[step] + ended * (so_far[0] * b_step)[step] - a_run[step]
