@@ -295,6 +295,19 @@ def duration(text: object, name: str = "within") -> int:
     return round(float(found[1]) * _SECONDS[found[2]] * 1_000_000)
 
 
+_SPELLED = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week"}
+
+
+def spelled(text: str) -> str:
+    """A length of time such as "7d" as people write it; any other text as it is.
+
+    >>> spelled("7d"), spelled("1h"), spelled("1.5 w"), spelled("soon")
+    ('7 days', '1 hour', '1.5 weeks', 'soon')
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d|w)\s*", text)
+    return f"{found[1]} {_SPELLED[found[2]]}{'' if float(found[1]) == 1 else 's'}" if found else text
+
+
 def nearest(word: str, allowed: Iterable[str]) -> str:
     """The end of an error message: what would have worked, the nearest name first.
 

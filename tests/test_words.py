@@ -64,7 +64,50 @@ def test_a_closed_window_is_not_said_to_grow():
     log = from_paths(a="help", b="help phone", settings=OPEN)
     assert "can only grow" in words.say_funnel(journey.funnel(log))
     assert "can only grow" not in words.say_funnel(journey.funnel(log, within="2h"))
-    assert "2 cases are younger than 9d" in words.say_funnel(journey.funnel(log, within="9d"))
+    assert "2 cases are younger than 9 days" in words.say_funnel(journey.funnel(log, within="9d"))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_sentence_and_figure_of_the_paths_can_be_made(name):
+    log = WORLDS[name]
+    moves, streams, steps = journey.transitions(log), journey.flow(log), journey.step_matrix(log)
+    paths, again, back = journey.variants(log), journey.loops(log), journey.returns(log)
+    said = [words.say_flow(streams), words.say_steps(steps), words.say_variants(paths)]
+    said += [words.say_loops(again), words.say_returns(back)]
+    assert not any("nan" in sentence or "<b>" in sentence or "](y)" in sentence for sentence in said)
+    drawn = [
+        figures.draw_graph(moves), figures.draw_flow(streams), figures.draw_step_matrix(steps), figures.draw_variants(paths),
+        figures.draw_loops(again), figures.draw_returns(back),
+    ]  # fmt: skip
+    for ax in drawn:
+        ax.figure.canvas.draw()
+        plt.close(ax.figure)
+
+
+def test_the_label_of_a_move_stands_on_its_arrow_whatever_the_number_of_stages():
+    for log in (from_paths(a="help phone", b="product help"), from_paths(a="app hotline visit", settings=LINES)):
+        ax = figures.draw_graph(journey.transitions(log))
+        ax.figure.canvas.draw()
+        labels = [text for text in ax.texts if text.get_text().endswith("%") and "\n" not in text.get_text()]
+        assert len(labels) == len(ax.patches) == 2
+        for label, arrow in zip(labels, ax.patches, strict=True):
+            (_, low), (middle, control) = arrow.get_path().vertices[:2]  # a quadratic curve rises half way to its control
+            assert label.get_position() == pytest.approx((middle, (low + control) / 2), abs=0.02)
+        plt.close(ax.figure)
+
+
+def test_a_figure_does_not_call_a_visit_a_call():
+    ax = figures.draw_forced(journey.forced_to_call(from_paths(a="help phone")))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["called first", "forced to call"]
+    there = Settings(stages=("app", "visit"), escalation="visit", problem_from="app")
+    ax = figures.draw_forced(journey.forced_to_call(from_paths(a="app visit", settings=there)))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["went there first", "forced on to visit"]
+
+
+def test_open_cases_are_named_beside_the_curve_only_where_there_are_some():
+    assert "still open" not in words.say_time_to(journey.time_to(from_paths(a="help phone"), "phone"))
+    said = words.say_time_to(journey.time_to(from_paths(a="help", b="help phone", settings=OPEN), "phone"))
+    assert "1 case still open is counted for as long as seen" in said
 
 
 def test_mood_of_a_single_touch_is_not_called_missing():

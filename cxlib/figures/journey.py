@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, heat, plain, stage_colours, whiskers_across
+from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, heat, percent, plain, stage_colours, whiskers_across
 from cxlib.journey import Ends, Forced, Funnel, Mood, TimeTo, Transitions
 
 
@@ -30,7 +30,7 @@ def draw_funnel(reach: Funnel, mood: Mood | None = None, ax: Axes | None = None)
     )
     for i, row in enumerate(table.itertuples()):
         ax.annotate(
-            f"{row.share:.1%}\n{row.reached:,}",
+            f"{percent(row.share)}\n{row.reached:,}",
             (i, max(row.share, row.high)),
             xytext=(0, 4),
             textcoords="offset points",
@@ -39,7 +39,7 @@ def draw_funnel(reach: Funnel, mood: Mood | None = None, ax: Axes | None = None)
         )
         gone = row.share - (share[i + 1] if i + 1 < len(share) else 0)
         ax.annotate(
-            f"no further: {gone:.1%}",
+            f"no further: {percent(gone)}",
             (i, 0),
             xytext=(0, -30),
             textcoords="offset points",
@@ -48,7 +48,7 @@ def draw_funnel(reach: Funnel, mood: Mood | None = None, ax: Axes | None = None)
             fontsize=9,
             annotation_clip=False,
         )
-    ax.set_xticks(x, [plain(stage, 18) for stage in table.index])
+    ax.set_xticks(x, [plain(stage, 24) for stage in table.index])
     ax.set_ylim(0, 1.18)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_yticks(np.linspace(0, 1, 5))
@@ -75,12 +75,19 @@ def draw_forced(forced: Forced, ax: Axes | None = None) -> Axes:
     ax.barh(y, table["share"], color=[QUIET, HOT], height=0.62)
     whiskers_across(ax, table, y)
     for i, row in enumerate(table.itertuples()):
-        beside(ax, f"{row.share:.1%}  {row.cases:,} cases", np.nanmax([row.high, row.share, 0]), i)
-    ax.set_yticks(y, list(table.index))
+        beside(ax, f"{percent(row.share)}  {row.cases:,} cases", np.nanmax([row.high, row.share, 0]), i)
+    ax.set_yticks(y, _outcomes(forced)[::-1])
     ax.set_xlim(0, max(0.01, np.nanmax([*table["high"], *table["share"], 0]) * 1.35))
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel(f"share of the {forced.n_cases:,} cases that sought help")
     return ax
+
+
+def _outcomes(forced: Forced) -> list[str]:
+    """What the two bars are called where the last stage is not a call."""
+    if any(word in forced.escalation.lower() for word in ("call", "phone")):
+        return list(forced.table.index[:2])
+    return [f"forced on to {plain(forced.escalation, 24)}", "went there first"]
 
 
 def draw_transitions(moves: Transitions, ax: Axes | None = None) -> Axes:
@@ -120,7 +127,7 @@ def draw_ends(over: Ends, ax: Axes | None = None) -> Axes:
     ax.barh(y, table["share"].fillna(0), color=stage_colours(len(table))[::-1], height=0.66)
     whiskers_across(ax, table.fillna(0), y)
     for i, row in enumerate(table.fillna(0).itertuples()):
-        beside(ax, f"{row.share:.1%}  {row.ended:,}", max(row.high, row.share), i)
+        beside(ax, f"{percent(row.share)}  {row.ended:,}", max(row.high, row.share), i)
     ax.set_yticks(y, [plain(stage, 22) for stage in table.index])
     ax.set_xlim(0, max(0.05, min(1.2, float(np.nan_to_num(table["high"]).max()) * 1.2)))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -143,7 +150,7 @@ def draw_mood(felt: Mood, ax: Axes | None = None) -> Axes:
         ax.annotate(
             f"{row.mood:.2f}  n = {row.n:,}", (i, row.mood), xytext=(9, 6), textcoords="offset points", color=INK, fontsize=9
         )
-    ax.set_xticks(x, [plain(stage, 18) for stage in felt.table.index])
+    ax.set_xticks(x, [plain(stage, 24) for stage in felt.table.index])
     ax.set_xlim(-0.4, len(x) - 0.05)
     ax.set_ylim(-1, 1)
     ax.set_yticks([-1, -0.5, 0, 0.5, 1], ["angry -1", "-0.5", "0", "0.5", "happy 1"])

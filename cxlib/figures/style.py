@@ -47,8 +47,22 @@ def beside(ax: Axes, text: str, x: float, y: float) -> None:
 
 def whiskers_across(ax: Axes, table: pd.DataFrame, y: np.ndarray) -> None:
     """The intervals of horizontal bars, from a table's share, low and high."""
-    spread = np.vstack([table["share"] - table["low"], table["high"] - table["share"]]).clip(0)
-    ax.errorbar(table["share"], y, xerr=np.nan_to_num(spread), fmt="none", ecolor=INK, capsize=3, linewidth=1)
+    spread = np.nan_to_num(np.vstack([table["share"] - table["low"], table["high"] - table["share"]]).clip(0))
+    for colour, width in (("white", 3), (INK, 1)):  # edged in white, so that they show on a dark bar
+        ax.errorbar(table["share"], y, xerr=spread, fmt="none", ecolor=colour, capsize=3, linewidth=width)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in per cent; what is not quite nothing or not quite all never reads 0 % or 100 %.
+
+    >>> percent(0.0843), percent(0.00006), percent(0.9997), percent(1.0), percent(0.998, 0)
+    ('8.4%', '<0.1%', '>99.9%', '100.0%', '>99%')
+    """
+    said = f"{share:.{digits}%}"
+    least = 10.0**-digits
+    if share > 0 and float(said[:-1]) == 0:
+        return f"<{least:.{digits}f}%"
+    return f">{100 - least:.{digits}f}%" if share < 1 and float(said[:-1]) == 100 else said
 
 
 def plain(label: object, longest: int = 32) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 from cxlib.eventlog import EventLog
 from cxlib.journey import CALLED_FIRST, FORCED, Ends, Forced, Funnel, Mood, TimeTo, Transitions
 from cxlib.redact import escape
+from cxlib.schema import spelled
 from cxlib.words.numbers import between, count, decimal, hours, percent, plural, share_with_interval
 
 
@@ -33,8 +34,9 @@ def say_forced(forced: Forced) -> str:
 
 def say_funnel(reach: Funnel) -> str:
     """How far right cases go, and where most stop."""
+    within = spelled(reach.within or "")
     if not reach.n_cases:
-        young = f": {plural(reach.n_immature, 'case')} are younger than {reach.within}" if reach.n_immature else ""
+        young = f": {plural(reach.n_immature, 'case')} are younger than {within}" if reach.n_immature else ""
         return f"No case is old enough to be counted{young}."
     unit = "case" if reach.by == "case" else "customer"
     last = reach.table.iloc[-1]
@@ -49,7 +51,7 @@ def say_funnel(reach: Funnel) -> str:
             f" The largest step is at {escape(reach.table.index[stop])}: {percent(-lost.min())} went that far and no further."
         )
     if reach.n_immature:
-        said += f" {plural(reach.n_immature, unit)} younger than {reach.within} are left out."
+        said += f" {plural(reach.n_immature, unit)} younger than {within} are left out."
     if reach.n_open and reach.within is None:
         said += f" Of those counted, {count(reach.n_open)} are still open, so the shares can only grow."
     return said
@@ -112,11 +114,14 @@ def say_time_to(reach: TimeTo) -> str:
         return "No case sought help, so there is no time to measure."
     day = reach.table[reach.table["hours"] <= 24].iloc[-1]
     start, end = reach.table.iloc[0], reach.table.iloc[-1]
-    return (
+    said = (
         f"{share_with_interval(start)} of {plural(reach.n_cases, 'case')} go to {escape(reach.stage)} at once, "
-        f"{percent(day['share'])} have by {hours(day['hours'])} and {share_with_interval(end)} by {hours(end['hours'])}; "
-        f"{plural(reach.n_open, 'case')} still open are counted for as long as they were seen (Aalen-Johansen)."
+        f"{percent(day['share'])} have by {hours(day['hours'])} and {share_with_interval(end)} by {hours(end['hours'])}"
     )
+    if reach.n_open:
+        verb = "is" if reach.n_open == 1 else "are"
+        said += f"; {plural(reach.n_open, 'case')} still open {verb} counted for as long as seen"
+    return f"{said} (Aalen-Johansen)."
 
 
 def say_log(log: EventLog, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cxlib.journey import END, Flow, Loops, Returns, StepMatrix, Variants
 from cxlib.redact import escape
+from cxlib.schema import spelled
 from cxlib.words.numbers import count, percent, plural, share_with_interval
 
 
@@ -62,12 +63,14 @@ def say_loops(again: Loops) -> str:
 def say_returns(back: Returns) -> str:
     """How soon customers are back, and after which ending."""
     if not back.n_cases:
-        return f"No case ended at least {back.within} before the end of the data, so nothing can be said about returns."
+        return (
+            f"No case ended at least {spelled(back.within)} before the end of the data, so nothing can be said about returns."
+        )
     table = back.table[back.table["n"] > 0]
     total = table["returned"].sum()
     said = (
         f"After {count(total)} of {plural(back.n_cases, 'case')} ({percent(total / back.n_cases)}) the customer was back with "
-        f"another problem within {back.within}."
+        f"another problem within {spelled(back.within)}."
     )
     sure = table[table["n"] >= 30]
     if len(sure) > 1:
