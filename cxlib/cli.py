@@ -1,18 +1,19 @@
-"""`cx`: import an export, make the demo data set, check a data set, publish a report."""
+"""`cx`: import an export, make the demo data set, check a data set, compile its journeys, publish a report."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from cxlib import simulate, sources, store
+from cxlib import eventlog, simulate, sources, store
 from cxlib.reports import add_report, run_report
+from cxlib.reports.run import interruptible
 from cxlib.schema import DataError
 from cxlib.words.data import print_accounting
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run `cx`; returns the exit code: 0 ok, 1 a notebook failed, 2 bad parameters or data.
+    """Run `cx`; returns the exit code: 0 ok, 1 a notebook failed or the run was interrupted, 2 bad parameters or data.
 
     >>> main(["check", "no/such/folder"])
     2
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     simulate.add_demo(commands)
     checking = commands.add_parser("check", help="say which rows of a data set can be used, and why the others cannot")
     checking.add_argument("dataset", metavar="DIR", help="a dataset folder, such as data/demo")
+    eventlog.add_compile(commands)
     add_report(commands)
     asked = parser.parse_args(argv)
     try:
@@ -32,7 +34,13 @@ def main(argv: list[str] | None = None) -> int:
             return simulate.run_demo(asked, store)
         if asked.command == "check":
             return print_accounting(store.open_dataset(asked.dataset))
+        if asked.command == "compile":
+            with interruptible():
+                return eventlog.run_compile(asked)
         return run_report(asked)
+    except KeyboardInterrupt:
+        print("cx: interrupted; nothing half-made was left", file=sys.stderr)
+        return 1
     except DataError as error:
         print(f"cx: {error}", file=sys.stderr)
         return 2

@@ -1,13 +1,19 @@
 """The log: sorted whatever the order of rows, whole customers in each part, cached by content."""
 
+import re
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib import eventlog, store
-from cxlib.eventlog import from_paths
+from cxlib import cli, eventlog, store
+from cxlib.eventlog import from_paths, progress
 from cxlib.journey import reach
 from cxlib.schema import STAGES, DataError
 
@@ -191,3 +197,118 @@ def test_a_case_ends_when_its_last_ticket_is_resolved(tmp_path):
         log = eventlog.compile(tmp_path / until[:7])
         assert log.case_open[0] == is_open
         assert log.case_end[0] == pd.Timestamp("2026-03-01").as_unit("us").asm8.view("int64")
+
+
+# --- cx compile ------------------------------------------------------------------------------------------------------------
+
+
+def written(folder, name="t.parquet", rows=2_000):
+    """Touches in a parquet file with other columns than ours."""
+    rng = np.random.default_rng(4)
+    times = pd.to_datetime(rng.integers(0, 10**13, rows) // 10**6, unit="s", utc=True)
+    frame = pd.DataFrame({"problem": rng.integers(0, rows // 4, rows).astype(str), "when": times, "n": range(rows)})
+    frame.assign(where=rng.choice(STAGES, rows)).to_parquet(folder / name)
+    return folder / name
+
+
+NAMED = ["--case", "problem", "--at", "when", "--stage", "where", "--tie", "n"]
+
+
+def test_a_file_is_compiled_once_and_found_the_second_time(tmp_path, capsys):
+    command = ["compile", str(written(tmp_path)), *NAMED, "--cache", str(tmp_path / "cache"), "--memory", "500MB"]
+    assert cli.main(command) == 0
+    (lies,) = (tmp_path / "cache").iterdir()
+    first = capsys.readouterr()
+    assert not first.err
+    assert re.search(r"^touches +2,000$", first.out, re.MULTILINE)
+    assert re.search(r"^span +1970-01-01 \d\d:\d\d to 1970-04-26 \d\d:\d\d, UTC$", first.out, re.MULTILINE)
+    assert "by seq 0, by stage 0, by action 0, by touchpoint_id 0" in first.out
+    assert f"{lies}, compiled (" in first.out
+    assert cli.main(command) == 0
+    second = capsys.readouterr().out
+    assert f"{lies}, found there (" in second
+    assert second.splitlines()[:-1] == first.out.splitlines()[:-1]
+    (lies / "at.bin").write_bytes(b"")  # cut short: found, but not as a log
+    assert cli.main(command) == 0
+    assert f"{lies}, compiled (" in capsys.readouterr().out
+
+
+def test_a_data_set_is_compiled_with_its_own_columns_and_what_is_odd_is_said(tmp_path, capsys):
+    rows = touches(("1", "u", "2026-07-01T22:30Z", "help"), ("2", "u", "2026-07-01T22:30Z", "phone"))
+    late = touches(("3", "u", "2026-07-03", "phone"))
+    settings = {"timezone": "Europe/Berlin", "observed_until": "2026-07-02T12:00Z"}
+    store.write_dataset(tmp_path / "d", settings, {"touchpoints": pd.concat([rows, late])})
+    assert cli.main(["compile", str(tmp_path / "d")]) == 0
+    said = capsys.readouterr().out
+    assert "span            2026-07-02 00:30 to 2026-07-02 00:30, Europe/Berlin" in said
+    assert "by seq 0, by stage 1," in said
+    assert f"{tmp_path / 'd' / '.cache'}/log-" in said
+
+
+def test_a_log_that_can_lie_nowhere_is_said_to_be_in_memory(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    assert cli.main(["compile", str(written(tmp_path)), *NAMED, "--cache", str(tmp_path / "file")]) == 0
+    assert "in memory only: no cache folder can be written, name one with --cache" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["none.parquet"], "no parquet file at none.parquet: name a file, a folder, a pattern"),
+        (["broken.parquet"], "broken.parquet cannot be read as parquet"),
+        (["t.parquet"], "t.parquet has no column case_id (case=): Allowed: problem, when, n, where"),
+        (["t.parquet", *NAMED[:-1], "m"], "has no column m (tie=)"),
+        (["t.parquet", *NAMED[:3], "n", *NAMED[4:]], "n holds bigint, not times: a number has no unit"),
+        (
+            ["t.parquet", *NAMED, "--memory", "lots"],
+            'memory=lots is not an amount of memory: write one such as "500MB" or "2GB"',
+        ),
+        (["t.parquet", *NAMED, "--memory", "-1"], "memory=-1 is not an amount of memory"),
+        (
+            ["t.parquet", *NAMED, "--memory", "200KB"],
+            "t.parquet cannot be sorted within 200KB: give more, such as --memory 2GB",
+        ),
+        (["data", "--user", "who"], "data is a data set and names its own columns: leave out --user"),
+    ],
+)
+def test_what_cannot_be_compiled_is_one_line_and_exit_2(arguments, says, tmp_path, monkeypatch, capsys):
+    written(tmp_path)
+    (tmp_path / "broken.parquet").write_text("PAR1 and no more")
+    store.write_dataset(tmp_path / "data", {}, {"touchpoints": touches(("1", "u", "2026-01-01", "help"))})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CX_CACHE", str(tmp_path / "cache"))
+    assert cli.main(["compile", *arguments]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert (said.err.count("\n"), said.out) == (1, "")
+    assert not list(tmp_path.glob("cache/*")), "nothing half-made is left"
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])
+def test_a_compile_that_is_ended_in_the_middle_leaves_nothing_that_is_read(tmp_path, ended_by):
+    source, cache = written(tmp_path, rows=400_000), tmp_path / "cache"
+    command = ["compile", str(source), *NAMED, "--cache", str(cache)]
+    running = subprocess.Popen([sys.executable, "-m", "cxlib.cli", *command], stderr=subprocess.PIPE, text=True)
+    while not list(cache.glob(".log-*")):
+        assert running.poll() is None, "it was over before it could be ended"
+        time.sleep(0.002)
+    running.send_signal(ended_by)
+    said = running.communicate()[1]
+    assert not list(cache.glob("log-*"))
+    if ended_by == signal.SIGTERM:
+        assert (running.returncode, said) == (1, "cx: interrupted; nothing half-made was left\n")
+        assert not list(cache.iterdir())
+    assert cli.main(command) == 0
+    assert eventlog.compile(source, case="problem", at="when", stage="where", tie="n", cache=cache).n_touches == 400_000
+
+
+def test_a_bar_is_shown_for_what_takes_long_and_only_on_a_terminal(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PATIENCE", 0)
+    command = ["compile", str(written(tmp_path, rows=500_000)), *NAMED]
+    assert cli.main([*command, "--cache", str(tmp_path / "quiet")]) == 0
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert cli.main([*command, "--cache", str(tmp_path / "loud")]) == 0
+    shown = capsys.readouterr().err
+    assert "reading files:" in shown
+    assert max(map(int, re.findall(r"sorting touches .* (\d+) %", shown.replace("\r", "\n")))) > 10

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+from tqdm import tqdm
 
+from cxlib.eventlog import progress
 from cxlib.eventlog.touches import LAST_SEQ, Touches, facts_of, limit_memory, microseconds, owned
 from cxlib.schema import STAGES, DataError, nearest
 from cxlib.store import Settings, connect
@@ -38,11 +40,17 @@ def parquet_files(source: str | Path) -> list[Path]:
 
 def content(files: Sequence[Path]) -> list[str]:
     """A hash of each file's bytes, so that a changed or added file is noticed whatever its name and date say."""
-    found = []
-    for file in files:
-        with file.open("rb") as handle:
-            found.append(hashlib.file_digest(handle, "sha256").hexdigest())
-    return found
+    with progress.bar("reading files", sum(file.stat().st_size for file in files), unit="B", unit_scale=True) as shown:
+        return [_hash(file, shown) for file in files]
+
+
+def _hash(file: Path, shown: tqdm) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+            shown.update(len(chunk))
+    return digest.hexdigest()
 
 
 def of_files(files: Sequence[Path], names: Mapping[str, str | None], settings: Settings | None, memory: str) -> Touches:
@@ -95,6 +103,8 @@ def _kinds(con: duckdb.DuckDBPyConnection, source: str, file: str, names: Mappin
     """The type of each column; raises DataError where a named one is missing or times are not times."""
     try:
         kinds = {name: kind for name, kind, *_ in con.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+    except duckdb.OutOfMemoryException:
+        raise  # not the file's fault
     except duckdb.Error as error:
         raise DataError(f"{file} cannot be read as parquet ({str(error).splitlines()[0]})") from None
     for what, name in names.items():

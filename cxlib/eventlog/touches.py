@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +11,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
+from cxlib.eventlog import progress
 from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD
 from cxlib.schema import CHANNEL_STAGE, TABLES, DataError, duration
 from cxlib.store import Settings
@@ -41,10 +41,8 @@ class Touches:
         return self._read(self.sql, "reading touches")
 
     def _read(self, sql: str, said: str) -> Iterator[pa.RecordBatch]:
-        with tqdm(total=self.rows, desc=said, unit=" rows", delay=2, leave=False, disable=not sys.stderr.isatty()) as bar:
-            for batch in self.con.sql(sql).to_arrow_reader(BATCH):
-                yield batch
-                bar.update(batch.num_rows)
+        with progress.queries(self.con, said):
+            yield from self.con.sql(sql).to_arrow_reader(BATCH)
 
     def ends(self) -> dict[str, np.ndarray] | None:
         if self.endings is None:
@@ -136,7 +134,8 @@ def of_dataset(con: duckdb.DuckDBPyConnection, queries: Mapping[str, str], setti
             ticket_id{"".join(f", {_MEASURED[name]}" for name in measured)}
         FROM ({touches}) t LEFT JOIN ({links}) l ON t.visitor_id = l.visitor_id"""
     ours = [_MEASURED[name].rsplit(" ", 1)[1] for name in measured]
-    con.execute(f"CREATE OR REPLACE TEMP TABLE touch AS {owned(named, ours, duration(settings.cases_gap, 'gap'))}")
+    with progress.queries(con, "finding cases"):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE touch AS {owned(named, ours, duration(settings.cases_gap, 'gap'))}")
     rows = con.execute("SELECT count(*) FROM touch").fetchall()[0][0]
     lost = con.execute(f"SELECT count(*) FROM ({touches})").fetchall()[0][0] - rows
     if lost:
@@ -207,6 +206,8 @@ def facts_of(settings: Settings, actions: tuple[str, ...], notes: Sequence[str])
 def limit_memory(con: duckdb.DuckDBPyConnection, memory: str) -> None:
     """Let DuckDB use no more than this; raises DataError where the text is not an amount of memory."""
     try:
+        if not re.match(r"\s*\d", memory):  # DuckDB takes -1 for all there is
+            raise ValueError
         con.execute(f"SET memory_limit = {sql_text(memory)}")
-    except duckdb.Error:
+    except (duckdb.Error, ValueError):
         raise DataError(f'memory={memory} is not an amount of memory: write one such as "500MB" or "2GB"') from None
