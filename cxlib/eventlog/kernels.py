@@ -49,7 +49,7 @@ def _next(wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     found = np.append(np.flatnonzero(wanted), n)
     earlier = np.zeros(n + 1, dtype=np.int32 if n < 2**31 else np.int64)  # wanted ones before each position
     np.cumsum(wanted, out=earlier[1:])
-    return lambda position: found[earlier[position]]
+    return lambda position: found.take(earlier.take(position))
 
 
 def returned(log: EventLog, within: int) -> np.ndarray:
@@ -107,21 +107,25 @@ def stepped(
 
 
 def _in_order(log: EventLog, steps: tuple, within: int | None, mode: str, taken: np.ndarray, began_at: np.ndarray) -> None:
+    position, end = log.case_start[:-1], log.case_start[1:]  # where the search for the next step begins, and stops
     alive = np.arange(log.n_cases)
     if mode == "closed":
-        alive = alive[log.stage[log.case_start[:-1]] == steps[0]]
-    position = log.case_start[alive]  # where the search for the next step begins
+        alive, position, end = _where(log.stage.take(position) == steps[0], alive, position, end)
     for number, step in enumerate(steps):
         here = _next(log.stage == step)(position)
-        ok = here < log.case_start[alive + 1]
-        alive, here = alive[ok], here[ok]
+        alive, here, end = _where(here < end, alive, here, end)
         if number == 0:
-            began_at[alive] = start = log.at[here]
+            began_at[alive] = log.at.take(here)
         elif within is not None:
-            ok_in_time = log.at[here] - start[ok] <= within
-            alive, here, start = alive[ok_in_time], here[ok_in_time], start[ok][ok_in_time]
-        taken[alive] += 1
+            alive, here, end = _where(log.at.take(here) - began_at.take(alive) <= within, alive, here, end)
+        taken[alive] = number + 1
         position = here + 1
+
+
+def _where(ok: np.ndarray, *columns: np.ndarray) -> list[np.ndarray]:
+    """The entries for which `ok` holds: by position, which is several times faster than by flag."""
+    kept = np.flatnonzero(ok)
+    return [column.take(kept) for column in columns]
 
 
 def _directly(log: EventLog, steps: tuple, within: int | None, mode: str, taken: np.ndarray, began_at: np.ndarray) -> None:

@@ -158,8 +158,14 @@ class EventLog:
 
     def per_case(self, kernel: Callable[..., dict[str, np.ndarray]], **params: Any) -> pd.DataFrame:
         """A kernel's answers with one row per case, in the order of the log."""
-        parts = [kernel(part, **params) for part in self.shards()] or [kernel(self, **params)]
-        return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, copy=False)
+        found: dict[str, np.ndarray] = {}
+        first = 0
+        for part in self.shards() if self.n_customers else [self]:
+            last = first + part.n_cases
+            for name, values in kernel(part, **params).items():
+                found.setdefault(name, np.empty(self.n_cases, dtype=values.dtype))[first:last] = values
+            first = last
+        return pd.DataFrame(found, copy=False)
 
     def by_customer(self) -> EventLog:
         """The same log with each customer's touches as one case, in order of time."""

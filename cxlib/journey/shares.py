@@ -21,9 +21,9 @@ def sums_by_code(log: EventLog, code: np.ndarray, size: int, *, at_least: bool =
     `code` is one whole number per case, below `size`; negative ones are not counted. With `at_least` a case counts for every
     code up to its own. Returns six rows, one column per code.
     """
-    counted = code >= 0
-    customer = log.customer_of_case[counted]
-    cell = customer * size + code[counted]
+    counted = np.flatnonzero(code >= 0)
+    customer = log.customer_of_case.take(counted)
+    cell = customer * size + code.take(counted)
     counts = np.bincount(cell, minlength=log.n_customers * size).reshape(log.n_customers, size)
     pairs, total = stats.crossed(counts), counts.sum(axis=0)
     if at_least:  # sums over all codes further on

@@ -85,13 +85,13 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
     1      1    0.5     0.5
     """
     cases = log.per_case(_times_to, stage=stage_code(log, stage))
-    sought = cases["end"].to_numpy() != _NO_HELP
-    time, end = cases["time"].to_numpy()[sought], cases["end"].to_numpy()[sought]
+    sought = np.flatnonzero(cases["end"].to_numpy() != _NO_HELP)
+    time, end = cases["time"].to_numpy().take(sought), cases["end"].to_numpy().take(sought)
     if not len(time):
         empty = pd.DataFrame(columns=["hours", "share", "low", "high", "resolved", "silent", "at_risk", "n"])
         return TimeTo(empty, stage, 0, 0, time, end)
     hours = np.array([h for h in _GRID if h * HOUR <= time.max()] or [0])
-    found = stats.incidence_interval(time, end, log.customer_of_case[sought], hours * HOUR, kinds=len(ENDS) - 1)
+    found = stats.incidence_interval(time, end, log.customer_of_case.take(sought), hours * HOUR, kinds=len(ENDS) - 1)
     table = pd.DataFrame({"hours": hours, "share": found["incidence"], "low": found["low"], "high": found["high"]})
     table = table.assign(resolved=found["incidence_2"], silent=found["incidence_3"], at_risk=found["at_risk"], n=len(time))
     table = table[table["at_risk"] >= min(_ENOUGH, len(time) / 10)]
@@ -137,7 +137,7 @@ def case_summary(log: EventLog) -> CaseSummary:
     """
     table = log.case_labels().join(log.per_case(_summaries))
     for name in ("began_at", "ended_at"):
-        table[name] = pd.Series(table[name].to_numpy().view("datetime64[us]")).dt.tz_localize("UTC")
+        table[name] = table[name].astype("datetime64[us, UTC]")
     for name in ("first", "last", "furthest"):
         table[name] = pd.Categorical.from_codes(table[name].to_numpy(), list(log.stages), ordered=True)
     return CaseSummary(table, log.stages)

@@ -10,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxlib.eventlog import EventLog
+from cxlib.eventlog import EventLog, spread
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
 from cxlib.schema import DataError
 
 _ARROW = " > "
 _NIBBLES = 16  # a path of up to so many touches is packed into 64 bits, four a stage: equal numbers are equal paths
+_PATHS = 16_384  # written at a time, so that what is needed on the way stays small
 
 
 @dataclass(frozen=True)
@@ -65,18 +66,17 @@ def variants(log: EventLog, top: int | None = None) -> Variants:
         raise DataError(f"top={top} is not a number of paths: write a whole number from 1 on, or None for all")
     tally: _Tally = log.add_up(_tally, together=_together)
     size = np.append(_length(tally.short), np.fromiter(map(len, tally.long), dtype=np.int64, count=len(tally.long)))
-    count = np.concatenate([tally.short_sums[0], tally.long_sums[0]])
-    # Short and long paths never have the same length, so each kind may bring an order of its own.
-    from_left = np.concatenate([tally.short, np.argsort(np.argsort(tally.long)).astype(np.uint64)])
-    order = np.lexsort((from_left, size, -count))[:top]
-    sums = np.hstack([tally.short_sums, tally.long_sums])[:, order]
+    sums = np.hstack([tally.short_sums, tally.long_sums])
+    order = np.lexsort((_shorter_first(tally, size), size > _NIBBLES, -sums[0]))[:top]
+    n_variants, sums = sums.shape[1], sums[:, order]
     m, n, nn = tally.totals
     one = np.ones(len(order), dtype=np.int64)
     whole = np.stack([m * one, sums[0], n * one, sums[2], sums[1], nn * one])
     table = share_table(whole, pd.RangeIndex(len(order)), "count")
-    table.insert(0, "path", _written(order, size[order], tally, log.stages))
+    parts = [_written(some, size[some], tally, log.stages) for some in np.split(order, range(_PATHS, len(order), _PATHS))]
+    table.insert(0, "path", pa.chunked_array(parts).to_pandas())
     table.insert(1, "touches", size[order])
-    return Variants(table, log.stages, len(count), int(n), log)
+    return Variants(table, log.stages, n_variants, int(n), log)
 
 
 @dataclass(frozen=True)
@@ -93,25 +93,26 @@ class _Tally:
 def _tally(log: EventLog) -> _Tally:
     length = np.diff(log.case_start)
     per = np.diff(log.customer_start)
-    is_short = length <= _NIBBLES
-    packed = _packed(log, is_short, length)
-    long = np.flatnonzero(~is_short)
+    short, long = np.flatnonzero(length <= _NIBBLES), np.flatnonzero(length > _NIBBLES)
     raw = log.stage.tobytes() if len(long) else b""
     paths = np.empty(len(long), dtype=object)
     paths[:] = [raw[a:b] for a, b in zip(log.case_start[long].tolist(), log.case_start[long + 1].tolist(), strict=True)]
     return _Tally(
-        *_counted(packed, log.customer_of_case[is_short], per),
-        *_counted(paths, log.customer_of_case[long], per),
+        *_counted(_packed(log, length).take(short), log.customer_of_case.take(short), per),
+        *_counted(paths, log.customer_of_case.take(long), per),
         np.array([log.n_customers, log.n_cases, int((per.astype(np.int64) ** 2).sum())]),
     )
 
 
-def _packed(log: EventLog, is_short: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """The paths of short cases as numbers that sort like them: the first touch in the highest four bits, a stage as 1-15."""
+def _packed(log: EventLog, length: np.ndarray) -> np.ndarray:
+    """The paths of cases as numbers that sort like them: the first touch in the highest four bits, a stage as 1-15.
+
+    A case of more than 16 touches gets a number without meaning.
+    """
     if not len(length):
         return np.empty(0, dtype=np.uint64)
     # A running sum, in which each touch lies four bits below the one before and each case begins at the top again. It wraps
-    # at 256 and, further down, at 2**64: differences stay exact, and what long cases add is dropped with them.
+    # at 256 and, further down, at 2**64: differences stay exact.
     step = np.full(log.n_touches, 256 - 4, dtype=np.uint8)
     step[log.case_start[:-1]] = np.append(4 * (_NIBBLES - 1), 4 * (length[:-1] - 1)).astype(np.uint8)
     shift = np.add.accumulate(step, out=step)
@@ -119,7 +120,7 @@ def _packed(log: EventLog, is_short: np.ndarray, length: np.ndarray) -> np.ndarr
     code = (log.stage + np.uint8(1)).astype(np.uint64)
     code <<= shift
     so_far = np.cumsum(code, out=code)
-    return np.diff(so_far[log.case_start[1:] - 1], prepend=np.uint64(0))[is_short]
+    return np.diff(so_far[log.case_start[1:] - 1], prepend=np.uint64(0))
 
 
 def _counted(keys: np.ndarray, customer: np.ndarray, per: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -152,6 +153,16 @@ def _together(parts: Sequence[_Tally]) -> _Tally:
     )
 
 
+def _shorter_first(tally: _Tally, size: np.ndarray) -> np.ndarray:
+    """One number per path that rises with its length, and among equal lengths from left to right; long paths apart."""
+    n = len(tally.short)
+    short = tally.short >> (4 * (_NIBBLES - size[:n])).astype(np.uint64)  # the last touch now stands in the lowest four bits
+    long = pa.table({"size": size[n:], "path": pa.array(tally.long, pa.binary())})
+    rank = np.empty(long.num_rows, dtype=np.uint64)
+    rank[pc.sort_indices(long, [("size", "ascending"), ("path", "ascending")]).to_numpy()] = np.arange(len(rank))
+    return np.append(short, rank)
+
+
 def _length(packed: np.ndarray) -> np.ndarray:
     """How many touches has a packed path?"""
     size = np.zeros(len(packed), dtype=np.int64)
@@ -162,21 +173,22 @@ def _length(packed: np.ndarray) -> np.ndarray:
     return size
 
 
-def _written(order: np.ndarray, size: np.ndarray, tally: _Tally, stages: tuple[str, ...]) -> pd.Series:
+def _written(order: np.ndarray, size: np.ndarray, tally: _Tally, stages: tuple[str, ...]) -> pa.Array:
     """Some paths in words; `size` is how many touches each has."""
-    n, ends = len(tally.short), np.cumsum(size)
-    flat = np.empty(int(size.sum()), dtype=np.uint8)
-    is_short = order < n
-    packed, start = tally.short[order[is_short]], (ends - size)[is_short]
-    for place in range(_NIBBLES):
-        live = packed > 0
-        packed, start = packed[live], start[live]
-        flat[start + place] = (packed >> np.uint64(60)) - np.uint64(1)
-        packed <<= np.uint64(4)
-    flat[np.repeat(~is_short, size)] = np.frombuffer(b"".join(tally.long[order[~is_short] - n]), dtype=np.uint8)
+    n, start = len(tally.short), np.append(0, np.cumsum(size))
+    short, long = np.flatnonzero(order < n), order[order >= n] - n
+    packed = np.zeros(len(order), dtype=np.uint64)
+    packed[short] = tally.short.take(order.take(short))
+    path = spread(start[:-1], start[-1])
+    place = np.arange(start[-1]) - start.take(path)
+    shift = (4 * (_NIBBLES - 1 - place)) & 63
+    flat = (packed.take(path) >> shift.astype(np.uint64)).astype(np.uint8)
+    flat &= np.uint8(15)
+    flat -= np.uint8(1)
+    flat[np.repeat(order >= n, size)] = np.frombuffer(b"".join(tally.long[long]), dtype=np.uint8)
     names = pa.array(stages, pa.string()).take(pa.array(flat))
-    lists = pa.ListArray.from_arrays(pa.array(np.append(0, ends), pa.int32()), names)
-    return pc.binary_join(lists, _ARROW).to_pandas()
+    lists = pa.ListArray.from_arrays(pa.array(start, pa.int32()), names)
+    return pc.binary_join(lists, _ARROW)
 
 
 def _took(log: EventLog, path: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -196,5 +196,5 @@ def _squares(scan: _Scan, interval: np.ndarray, number: np.ndarray, first: int) 
         b += sums[1][j]
         under_way -= sums[2][j]
         influence = a - level * b + waiting * under_way
-        total[j] = influence @ influence
+        total[j] = (influence * influence).sum()  # not a dot product: its order would depend on the threads
     return total
