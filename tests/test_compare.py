@@ -209,9 +209,10 @@ def plain_measures(cases, name, stage, within, back=7 * 24):
         inside = [t for t in path if t[0] - path[0][0] <= within]
         seeking = [t for t in inside if t[1] >= p]
         last = seeking[-1][0] if seeking else None
-        starts = [next((t[0] for t in q if t[1] >= p), None) for j, (w, q) in enumerate(cases) if w == who and j != i]
+        others = [q for j, (w, q) in enumerate(cases) if w == who and j != i]
+        starts = [q[0][0] for q in others if any(t[1] >= p and t[0] - q[0][0] <= within for t in q)]
         late = [t[0] for t in path if t[1] >= p and t not in inside]
-        again = last is not None and any(s is not None and last < s <= last + back for s in [*starts, *late])
+        again = last is not None and any(last < s <= last + back for s in [*starts, *late])
         here = [t for t in inside if t[1] == stage]
         stayed = here and max(t[1] for t in inside) <= stage
         first_call = next((k for k, t in enumerate(inside) if t[1] == e), None)
@@ -265,7 +266,7 @@ def log_of(cases) -> EventLog:
 @given(WORLD, st.sampled_from([0, 24, 100]))
 def test_measures_agree_with_counting_in_plain_python(world, within):
     cases = sorted([(who, sorted(path, key=lambda t: t[0])) for who, path in world], key=lambda case: case[0])
-    seen = outcomes.window(log_of(cases), within * 3_600_000_000)
+    seen = outcomes.Window(log_of(cases), within * 3_600_000_000)
     for name in outcomes.MEASURES.keys() - {outcomes.TOLD}:
         for stage in (-1,) if name in outcomes.OF_CASES else (1, 2, 3, 4):
             y, n = outcomes.measured(seen, name, stage)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog, began
-from cxlib.journey.outcomes import DAY, cases_by_period, cases_until, measured, named, period_of, periods, tidy, window
+from cxlib.journey.outcomes import DAY, Window, cases_by_period, cases_until, named, period_of, periods, tidy
 from cxlib.journey.reach import FORCED
 from cxlib.schema import duration
 
@@ -130,7 +130,7 @@ def _kind_of(log: EventLog, edges: np.ndarray, within: int) -> np.ndarray:
     """The kind of each customer in each month; `UNSEEN` before the first one with a case."""
     months = len(edges) - 1
     place = period_of(began(log), edges)
-    forced = measured(window(log, within), FORCED)[0] > 0
+    forced = Window(log, within).forced
     present, blocked = (np.zeros((log.n_customers, months), dtype=bool) for _ in range(2))
     present[log.customer_of_case[place >= 0], place[place >= 0]] = True
     blocked[log.customer_of_case[forced & (place >= 0)], place[forced & (place >= 0)]] = True

@@ -6,14 +6,16 @@ Every measure is a pair of whole numbers per case, y of n, so that it adds up by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from cxlib.eventlog import NO_MOOD, NO_WAIT, EventLog, began, first_touch
-from cxlib.journey.reach import FORCED
+from cxlib.eventlog import NO_MOOD, NO_WAIT, NO_WORD, EventLog, began, furthest, returned
+from cxlib.eventlog.log import PER_TOUCH
+from cxlib.journey.reach import FORCED, OUTCOMES, _outcomes
 from cxlib.schema import DataError, nearest
 
 DAY = 86_400_000_000
@@ -51,66 +53,58 @@ MEASURES = {
 OF_CASES = (FORCED, CALLS, MOOD, BACK)  # the global ones: they ask nothing of a single stage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Window:
-    """A log with what its cases did in their first days."""
-
-    log: EventLog
-    inside: np.ndarray  # per touch: at most so long after its case began
-    far: np.ndarray  # per case: the rightmost stage inside
-    sought: np.ndarray  # per case: sought help inside
-    back: np.ndarray  # per case: sought help again within 7 days of its last touch that sought help
-
-
-def window(log: EventLog, within: int) -> Window:
-    """Look at the touches of each case up to `within` microseconds after it began, and at who came back.
-
-    A case came back if, in the 7 days after its last touch at `problem_from` or further right, it was touched there again
-    beyond the window, or another case of the same customer began to seek help.
+    """What the cases of a log did in the first `within` microseconds after they began, and who came back after that.
 
     >>> from cxlib.eventlog import from_paths
-    >>> seen = window(from_paths(a="help product phone"), within=3_600_000_000)
-    >>> seen.far.tolist(), seen.back.tolist()
-    ([1], [True])
+    >>> seen = Window(from_paths(a="help product phone"), within=3_600_000_000)
+    >>> seen.early.stage.tolist(), seen.sought.tolist(), seen.forced.tolist(), seen.back.tolist()
+    ([1, 0], [True], [False], [True])
     """
-    if not log.n_cases:
-        none = np.empty(0, dtype=bool)
-        return Window(log, none, none.astype(np.int16), none, none)
-    inside = log.at - began(log)[log.case_of_touch] <= within
-    seeking = log.stage >= log.problem_from
-    start = log.case_start[:-1]
-    never = np.iinfo(np.int64).min
-    last = np.maximum.reduceat(np.where(inside & seeking, log.at, never), start)
-    sought = last > never
-    later = first_touch(log, seeking & ~inside)
-    again = _time(log, later) - np.where(sought, last, 0)
-    back = sought & (((later < log.n_touches) & (again <= RETURN)) | _another_case(log, last))
-    far = np.maximum.reduceat(np.where(inside, log.stage, 0).astype(np.int16), start)
-    return Window(log, inside, far, sought, back)
 
+    log: EventLog
+    within: int
 
-def _time(log: EventLog, touch: np.ndarray) -> np.ndarray:
-    return log.at[np.minimum(touch, log.n_touches - 1)]
+    @cached_property
+    def early(self) -> EventLog:
+        """The log of those first touches alone; every case has its first, so none is lost."""
+        kept = np.flatnonzero(self._inside)
+        columns = {name: getattr(self.log, name).take(kept) for name in PER_TOUCH}
+        sizes = np.add.reduceat(self._inside, self.log.case_start[:-1], dtype=np.int64)
+        return replace(self.log, **columns, case_start=np.append(0, np.cumsum(sizes)), labels=None)
 
+    @cached_property
+    def sought(self) -> np.ndarray:
+        """Per case: sought help."""
+        return self._outcome >= 0
 
-def _another_case(log: EventLog, last: np.ndarray) -> np.ndarray:
-    """Did another case of the same customer begin to seek help within 7 days after `last`?"""
-    several = np.repeat(np.diff(log.customer_start) > 1, np.diff(log.customer_start))
-    first = first_touch(log, log.stage >= log.problem_from)
-    begins, asks = np.flatnonzero(several & (first < log.n_touches)), np.flatnonzero(several)
-    customer = log.customer_of_case[np.concatenate([begins, asks])]
-    time = np.concatenate([_time(log, first[begins]), last[asks]])
-    asking = np.arange(len(time)) >= len(begins)
-    order = np.lexsort((asking, time, customer))  # at one time a beginning comes first: it is not after what ends then
-    ahead = np.where(asking[order], len(time), np.arange(len(time)))
-    ahead = np.minimum.accumulate(ahead[::-1])[::-1]
-    found = np.minimum(ahead, len(time) - 1)
-    near = (ahead < len(time)) & (customer[order][found] == customer[order]) & (time[order][found] <= time[order] + RETURN)
-    came = np.zeros(len(time), dtype=bool)
-    came[order] = near
-    back = np.zeros(log.n_cases, dtype=bool)
-    back[asks] = came[len(begins) :]
-    return back
+    @cached_property
+    def forced(self) -> np.ndarray:
+        """Per case: forced to call, as in `journey.forced_to_call`."""
+        return self._outcome == OUTCOMES.index(FORCED)
+
+    @cached_property
+    def back(self) -> np.ndarray:
+        """Per case that sought help: back in the 7 days after its last early touch that did.
+
+        Either the customer began another case that sought help early (as in `journey.returns`), or this one sought help again.
+        """
+        early, log = self.early, self.log
+        since = np.where(early.stage >= log.problem_from, early.at, began(log)[early.case_of_touch])
+        last = np.maximum.reduceat(since, early.case_start[:-1])
+        over = replace(early, case_end=last, case_open=np.zeros(log.n_cases, dtype=bool))
+        soon = ~self._inside & (log.stage >= log.problem_from) & (log.at - last[log.case_of_touch] <= RETURN)
+        again = np.logical_or.reduceat(soon, log.case_start[:-1])
+        return self.sought & (again | (returned(over, RETURN) == 1))
+
+    @cached_property
+    def _inside(self) -> np.ndarray:
+        return self.log.at - began(self.log)[self.log.case_of_touch] <= self.within
+
+    @cached_property
+    def _outcome(self) -> np.ndarray:
+        return _outcomes(self.early)["outcome"]
 
 
 def measured(seen: Window, name: str, stage: int = -1) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +113,7 @@ def measured(seen: Window, name: str, stage: int = -1) -> tuple[np.ndarray, np.n
     - forced to call: touched the escalation stage after trying something to its left, of the cases that sought help.
     - calls per 1,000 cases: touches at the escalation stage, of the cases that sought help.
     - mood along the journey: the mean mood of a case's touches (whole thousandths); each case counts once, however long it is.
-    - back within 7 days: see `window`, of the cases that sought help.
+    - back within 7 days: see `Window.back`, of the cases that sought help.
     - went no further: of the cases with a touch at `stage`, those without one further right.
     - solved, at most: of them, those that did not come back either. Some are solved, some have given up: a log cannot tell.
     - solved, at least: of them, those whose last touch at `stage` the export calls solved.
@@ -127,53 +121,52 @@ def measured(seen: Window, name: str, stage: int = -1) -> tuple[np.ndarray, np.n
     - hold time: whole seconds waited, of the touches at `stage` that say so.
 
     >>> from cxlib.eventlog import from_paths
-    >>> y, n = measured(window(from_paths(a="help phone", b="phone", c="product"), DAY), "forced to call")
+    >>> y, n = measured(Window(from_paths(a="help phone", b="phone", c="product"), DAY), "forced to call")
     >>> y.tolist(), n.tolist()
     ([1, 0, 0], [1, 1, 0])
     """
-    log, far = seen.log, seen.far
-    if not log.n_cases:
-        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    if name == FORCED:
-        return _forced(seen), seen.sought.astype(np.int64)
-    if name == CALLS:
-        return _counted(log, seen.inside & (log.stage == log.escalation)), seen.sought.astype(np.int64)
+    y, n = _of_the_whole(seen, name) if name in OF_CASES else _of_a_stage(seen, name, stage)
+    return y.astype(np.int64), n.astype(np.int64)
+
+
+def _of_the_whole(seen: Window, name: str) -> tuple[np.ndarray, np.ndarray]:
+    log = seen.early
     if name == MOOD:
-        return _mood(seen)
-    if name == BACK:
-        return seen.back.astype(np.int64), seen.sought.astype(np.int64)
-    here = seen.inside & (log.stage == stage)
+        known = log.mood != NO_MOOD
+        n = _added(log, known)
+        return np.rint(_added(log, np.where(known, log.mood, 0)) / np.maximum(n, 1)), n > 0
+    if name == CALLS:
+        return _added(log, log.stage == log.escalation), seen.sought
+    return (seen.forced if name == FORCED else seen.back), seen.sought
+
+
+def _of_a_stage(seen: Window, name: str, stage: int) -> tuple[np.ndarray, np.ndarray]:
+    log = seen.early
+    here = log.stage == stage
     if name == HOLD:
         waited = here & (log.wait != NO_WAIT)
-        return _counted(log, np.where(waited, log.wait, 0)), _counted(log, waited)
-    touches = _counted(log, here)
+        return _added(log, np.where(waited, log.wait, 0)), _added(log, waited)
+    touches = _added(log, here)
     used = touches > 0
-    stayed = used & (far <= stage)
-    if name in (AT_LEAST, TOLD):
-        last = np.maximum.reduceat(np.where(here, np.arange(log.n_touches), -1), log.case_start[:-1])
-        word = np.where(used, log.solved[last], -1)
-        said = (word >= 0) if name == TOLD else stayed & ~seen.back & (word == 1)
-        return said.astype(np.int64), used.astype(np.int64)
-    kept = {NO_FURTHER: stayed, AT_MOST: stayed & ~seen.back, FIRST_CONTACT: stayed & ~seen.back & (touches == 1)}[name]
-    return kept.astype(np.int64), used.astype(np.int64)
+    if name == TOLD:
+        return _last_word(log, here) != NO_WORD, used
+    stayed = used & (furthest(log) <= stage)
+    if name == NO_FURTHER:
+        return stayed, used
+    gone = stayed & ~seen.back
+    if name == AT_MOST:
+        return gone, used
+    return gone & (touches == 1 if name == FIRST_CONTACT else _last_word(log, here) == 1), used
 
 
-def _counted(log: EventLog, values: np.ndarray) -> np.ndarray:
-    return np.add.reduceat(values.astype(np.int64), log.case_start[:-1])
+def _last_word(log: EventLog, here: np.ndarray) -> np.ndarray:
+    """Per case what the export says of its last touch for which `here` holds: solved (1), not solved (0), `NO_WORD`."""
+    last = np.maximum.reduceat(np.where(here, np.arange(log.n_touches), -1), log.case_start[:-1])
+    return np.where(last >= 0, log.solved[last], NO_WORD)
 
 
-def _forced(seen: Window) -> np.ndarray:
-    log = seen.log
-    called = first_touch(log, seen.inside & (log.stage == log.escalation))
-    tried = first_touch(log, seen.inside & (log.stage >= log.problem_from) & (log.stage < log.escalation))
-    return ((called < log.n_touches) & (tried < called)).astype(np.int64)
-
-
-def _mood(seen: Window) -> tuple[np.ndarray, np.ndarray]:
-    log = seen.log
-    known = seen.inside & (log.mood != NO_MOOD)
-    total, n = _counted(log, np.where(known, log.mood, 0)), _counted(log, known)
-    return np.rint(total / np.maximum(n, 1)).astype(np.int64), (n > 0).astype(np.int64)
+def _added(log: EventLog, values: np.ndarray) -> np.ndarray:
+    return np.add.reduceat(values, log.case_start[:-1], dtype=np.int64)
 
 
 def counted(log: EventLog, within: int, until: int) -> np.ndarray:
@@ -186,7 +179,7 @@ def case_measures(log: EventLog, *, within: int, until: int, name: str) -> dict[
 
     n is 0 for cases that are not old enough.
     """
-    y, n = measured(window(log, within), name)
+    y, n = measured(Window(log, within), name)
     kept = counted(log, within, until)
     return {"y": y, "n": n * kept, "began": began(log), "counted": kept}
 

@@ -22,6 +22,7 @@ from cxlib.journey.outcomes import (
     OF_CASES,
     TOLD,
     Measure,
+    Window,
     cases_until,
     counted,
     measured,
@@ -29,7 +30,6 @@ from cxlib.journey.outcomes import (
     period_of,
     periods,
     tidy,
-    window,
 )
 from cxlib.schema import duration
 
@@ -150,7 +150,7 @@ def score_sums(
         return np.zeros((len(wanted), groups, 11), dtype=np.int64)
     place = period_of(began(log), np.array(edges))
     kept = counted(log, within, until) & (place >= 0)
-    customer, place, seen = log.customer_of_case[kept], place[kept], window(log, within)
+    customer, place, seen = log.customer_of_case[kept], place[kept], Window(log, within)
 
     def added(name: str, stage: int) -> np.ndarray:
         y, n = measured(seen, name, stage) if name else (np.ones(log.n_cases), np.ones(log.n_cases))
