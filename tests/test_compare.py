@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from drills import central
-from drills.compare import NULL, PLANTED, alarms_allowed, chance_findings, coverage, flags
+from drills.compare import NULL, PLANTED, alarms_allowed, chance_findings, coverage, exact_splits, flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
@@ -374,6 +374,10 @@ def test_intervals_of_differences_hold_in_a_hundred_worlds():
     found = coverage(100)
     assert len(found) == 16
     assert found["hits"].between(*central(100)).all(), found
+
+
+def test_mix_and_rate_leave_no_rest_of_a_change_between_months():
+    assert exact_splits(10) == 10
 
 
 def test_segments_and_steps_that_do_not_differ_are_left_alone():
