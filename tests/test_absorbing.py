@@ -212,7 +212,7 @@ def test_any_list_of_stages_has_its_levers():
     channels = Settings(stages=("app", "web", "call", "visit"), escalation="call", problem_from="app", observed_until=YEAR)
     ways = dict(a="app call", b="visit call", c="visit app call", d="web", e="app", f="visit")
     found = journey.absorbing(from_paths(settings=channels, **ways))
-    assert found.sensitivities["lever"].tolist()[0] == "solved at app"
+    assert found.sensitivities["lever"].tolist()[0] == "success at app"
     assert found.table.loc["call", "forced"] == 0
     assert found.table.loc["app", "forced"] == pytest.approx(2 / 3)
     assert found.table.loc["visit", "forced"] == pytest.approx(1 / 3 * 2 / 3)  # to the app, then to the call

@@ -119,6 +119,13 @@ def test_the_p_value_is_that_of_the_chi_square_test_when_each_cluster_has_one_ca
     )
 
 
+def test_no_case_of_few_is_not_sure_to_differ_from_a_rare_thing():
+    rest, own = (stats.ratio_sums(np.arange(n) < k, np.ones(n)) for k, n in ((264, 60_000), (0, 31)))
+    found = stats.difference_from_sums(rest, own, np.zeros(5))
+    assert found.p > 0.5
+    assert found.low < 0 < found.high
+
+
 def test_a_difference_of_means_is_nearly_welchs_when_each_cluster_has_one_value():
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 500, 300), rng.integers(0, 560, 500)
@@ -415,11 +422,50 @@ def test_a_change_says_what_would_have_worked():
     with pytest.raises(DataError, match="2 labels for 5 cases: give one per case"):
         journey.change(log, ["x", "y"])
     with pytest.raises(DataError, match="needs two periods with cases that count, and there are 1"):
-        journey.change(log, ["x"] * 5)
+        journey.change(log, ["x"] * 5, after="2026-07")
     with pytest.raises(DataError, match="'2026-06' is no period"):
         journey.change(log, ["x"] * 5, before="2026-06", after="2026-07")
     with pytest.raises(DataError, match="nothing lies before it"):
         journey.change(EventLog(**simulate_months(0, cases=50).fields), ["x"] * 132, after="2026-07")
+
+
+def test_a_change_compares_whole_months_unless_told_otherwise():
+    days = [f"2026-{month}-{1 + i * 2 // 3:02d}" for month in ("06", "07", "08") for i in range(45)]
+    rows = [(str(i), str(i), day, "help") for i, day in enumerate(days)]
+    early, late = (journey.change(touches(rows, until=until), ["x"] * 135) for until in ("2026-08-31", "2026-09-15"))
+    assert (early.before, early.after) == ("2026-06", "2026-07")  # August was not seen for 14 days to its end
+    assert (late.before, late.after, late.n1) == ("2026-07", "2026-08", 45)
+    asked = journey.change(touches(rows, until="2026-08-31"), ["x"] * 135, after="2026-08")
+    assert (asked.before, asked.after) == ("2026-07", "2026-08")
+
+
+def test_a_log_of_one_month_says_that_there_is_nothing_to_compare():
+    found = journey.change(touches(SMALL), ["x"] * 5)
+    assert found.missing == "cases that count began in 1 month, not in two"
+    assert found.table.empty and found.parts.empty
+    assert "Nothing can be compared" in words.say_change(found)
+
+
+def test_steps_within_a_window_end_where_the_window_does():
+    log = from_paths(a="help phone", b="help help phone", c="help", step="1h")
+    found = journey.matrix_diff(log, ["x", "x", "y"], within="1h").table.set_index(["source", "target"])
+    assert found.loc[("help", "phone"), ["count0", "n0"]].tolist() == [1, 3]
+    assert found.loc[("help", "end"), ["count0", "count1", "n1"]].tolist() == [1, 1, 1]  # b has not called after one hour
+    whole = journey.matrix_diff(log, ["x", "x", "y"]).table.set_index(["source", "target"])
+    assert whole.loc[("help", "phone"), ["count0", "n0"]].tolist() == [2, 3]
+    assert journey.case_periods(log).tolist() == ["1970-01"] * 3
+
+
+def test_cases_are_divided_by_what_they_are_about_first_and_never_by_what_is_one_a_case():
+    known = pd.DataFrame(
+        {"n_earlier": range(300), "topic": ["a", "b", "c"] * 100, "role": "one", "plan": ["x", None, "y"] * 100}
+    )
+    known = known.assign(name=[str(i) for i in range(300)], kind="new", application=["q", "r", "r"] * 100)
+    assert list(journey.segmentations(known)) == ["topic", "application", "plan"]
+    assert list(journey.segmentations(known[["kind"]])) == ["kind"]
+    assert list(journey.segmentations(known, first="plan")) == ["plan", "topic", "application"]
+    with pytest.raises(DataError, match="segment='role' does not divide the cases: Allowed: topic, application, plan"):
+        journey.segmentations(known, first="role")
 
 
 def test_a_segment_with_few_cases_is_listed_apart_and_not_tested():

@@ -26,10 +26,6 @@ def draw_sensitivity(found: Absorbing, ax: Axes | None = None) -> Axes:
     _whiskers(ax, known, "points", y)
     if found.first_order.warns:
         ax.scatter(known["second_order"], y, marker="D", s=34, facecolor="white", edgecolor=INK, zorder=3)
-        ax.annotate(
-            "diamond: remembering one step", (0, 0), xytext=(0, 4), xycoords="axes fraction",
-            textcoords="offset points", color=QUIET, fontsize=9,
-        )  # fmt: skip
     for i, row in enumerate(known.itertuples()):
         beside(
             ax,
@@ -38,13 +34,14 @@ def draw_sensitivity(found: Absorbing, ax: Axes | None = None) -> Axes:
             i,
         )
     ax.set_yticks(y, [plain(lever, 34) for lever in known["lever"]])
-    ax.set_ylim(len(known) - 0.4 + 0.4 * found.first_order.warns, -0.6)
+    ax.set_ylim(len(known) - 0.4, -0.6)
     reach = float(np.nanmin(known[["points", "points_low", "second_order"]].to_numpy()))
     ax.set_xlim(1.06 * min(reach, -0.01), -0.75 * min(reach, -0.01))
     ax.set_xticks([tick for tick in ax.get_xticks() if 1.06 * min(reach, -0.01) <= tick <= 0])
     ax.set_xlabel(
         f"change of the share forced on to {plain(found.escalation, 20)}, in percentage points, if one point more of the\n"
-        f"touches at the stage ended the case ({found.n_cases:,} cases that sought help; 95 % by customer)",
+        f"touches at the stage ended the case ({found.n_cases:,} cases that sought help; 95 % by customer)"
+        + ("\ndiamond: in the chain that remembers one step" if found.first_order.warns else ""),
         loc="left",
     )
     return ax
@@ -61,7 +58,7 @@ def draw_removal(found: Absorbing, ax: Axes | None = None) -> Axes:
     ax.barh(y, table["remain"], color=CALM, height=0.6)
     _whiskers(ax, table, "remain", y)
     _whiskers(ax, table, "closed", y)
-    ax.scatter(table["closed"], y, marker="D", s=40, facecolor="white", edgecolor=INK, zorder=3)
+    ax.scatter(table["closed"], y, marker="D", s=40, facecolor="white", edgecolor=INK, zorder=3, clip_on=False)
     right = 1.05 * max(1.0, float(np.nanmax(table[["remain_high", "closed", "closed_high"]].to_numpy())))
     for i, row in enumerate(table.itertuples()):
         closed = "" if np.isnan(row.closed) else f", elsewhere {row.closed:.0%}"
@@ -79,8 +76,9 @@ def draw_removal(found: Absorbing, ax: Axes | None = None) -> Axes:
 
 
 def _whiskers(ax: Axes, table: pd.DataFrame, name: str, y: np.ndarray) -> None:
-    spread = np.vstack([table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]).clip(0)
-    ax.errorbar(table[name], y, xerr=np.nan_to_num(spread), fmt="none", ecolor=INK, capsize=3, linewidth=1)
+    spread = np.nan_to_num(np.vstack([table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]).clip(0))
+    for colour, width in (("white", 3), (INK, 1)):
+        ax.errorbar(table[name], y, xerr=spread, fmt="none", ecolor=colour, capsize=3, linewidth=width)
 
 
 def _nothing(ax: Axes, said: str) -> Axes:

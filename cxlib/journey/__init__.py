@@ -4,7 +4,8 @@ The unit is the case: one problem of one customer. Intervals are by customer, be
 """
 
 from cxlib.journey.absorbing import Absorbing, FirstOrder, absorbing
-from cxlib.journey.compare import MatrixDiff, Segments, matrix_diff, segments
+from cxlib.journey.cases import cases
+from cxlib.journey.compare import MatrixDiff, Segments, case_periods, matrix_diff, segmentations, segments
 from cxlib.journey.contacts import ContactRate, contact_rate
 from cxlib.journey.kinds import Kinds, kinds
 from cxlib.journey.mix import Change, change
@@ -62,7 +63,9 @@ __all__ = [
     "Transitions",
     "Variants",
     "absorbing",
+    "case_periods",
     "case_summary",
+    "cases",
     "change",
     "contact_rate",
     "ends",
@@ -75,6 +78,7 @@ __all__ = [
     "mood",
     "returns",
     "scorecard",
+    "segmentations",
     "segments",
     "sessions",
     "step_matrix",

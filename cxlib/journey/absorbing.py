@@ -340,7 +340,7 @@ def _sensitivities(chain: _Chain) -> pd.DataFrame:
     draws = strongest[1:][np.isfinite(strongest[1:]).any(axis=1)]
     first = [(draws.argmin(axis=1) == state).mean() if len(draws) else np.nan for state in chain.left]
     table = pd.DataFrame(columns, index=pd.Index(chain.names[: chain.phone], name="stage"))
-    table.insert(0, "lever", [lever or f"solved at {name}" for lever, name in zip(chain.levers, table.index, strict=False)])
+    table.insert(0, "lever", [lever or f"success at {name}" for lever, name in zip(chain.levers, table.index, strict=False)])
     table = table.assign(first=first, second_order=_remembering(chain), n=chain.n_moves[: chain.phone])
     table = table.iloc[np.argsort(strongest[0], kind="stable")]
     return table.assign(rank=np.arange(1, len(table) + 1))

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog
-from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, cases_until, chosen, coded, named, tidy
+from cxlib.eventlog import EventLog, began
+from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, cases_until, chosen, coded, named, period_of, periods, tidy
 from cxlib.journey.reach import FORCED
-from cxlib.schema import DataError, duration
+from cxlib.schema import DataError, duration, nearest
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,61 @@ class MatrixDiff:
     groups: tuple[str, str]
     stages: tuple[str, ...]
     minimum: int
+
+
+MOST_LEVELS = 100  # more are names of single things and not segments
+_NOT_SEGMENTS = ("month", "n_earlier", "earlier_mood")
+
+
+def segmentations(known: pd.DataFrame, first: str | None = None) -> dict[str, pd.Series]:
+    """By what can the cases be divided into segments? Labels per case, by name.
+
+    Parameters
+    ----------
+    known : DataFrame
+        One row per case, as `cases` gives it.
+    first : str, optional
+        The column that is to come first.
+
+    Returns
+    -------
+    dict of Series
+        What the case is about first (topic, application), then who the customer is. Only columns with 2 to 100 values; if
+        there is none, the kind of customer, so that there always is a segment.
+
+    Raises
+    ------
+    DataError
+        If `first` is none of them.
+
+    >>> known = pd.DataFrame({"kind": ["new", "regular"], "topic": ["a", "b"], "role": ["x", "x"]})
+    >>> list(segmentations(known))
+    ['topic', 'kind']
+    """
+    wanted = [name for name in ("topic", "application") if name in known]
+    wanted += [name for name in known if name not in (*wanted, *_NOT_SEGMENTS, "kind")] + ["kind"]
+    found = {name: known[name] for name in wanted if 2 <= known[name].nunique() <= MOST_LEVELS} or {"kind": known["kind"]}
+    if first is None:
+        return found
+    if first not in found:
+        raise DataError(f"segment={first!r} does not divide the cases: {nearest(first, found)}")
+    return {first: found[first]} | found
+
+
+def case_periods(log: EventLog, period: str = "month") -> pd.Series:
+    """In which period did each case begin? Its name, one per case, as in `scorecard`.
+
+    >>> from cxlib.eventlog import from_paths
+    >>> case_periods(from_paths(a="help")).tolist()
+    ['1970-01']
+    """
+    names, edges = periods(log, period)
+    place = log.per_case(_period_codes, edges=tuple(edges.tolist()))["place"].to_numpy()
+    return pd.Series(np.array([*names, None], dtype=object)[place])
+
+
+def _period_codes(log: EventLog, *, edges: tuple[int, ...]) -> dict[str, np.ndarray]:
+    return {"place": period_of(began(log), np.array(edges))}
 
 
 def segments(log: EventLog, segment: Labels, *, metric: str = FORCED, minimum: int = 30, within: str = "7d") -> Segments:
@@ -105,7 +160,7 @@ def segments(log: EventLog, segment: Labels, *, metric: str = FORCED, minimum: i
     return Segments(table, few, name, how.unit, how.rising_is_better, minimum, int(kept.sum()), young, within)
 
 
-def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30) -> MatrixDiff:
+def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30, within: str | None = None) -> MatrixDiff:
     """Where do two groups of cases go differently, step by step?
 
     Parameters
@@ -114,6 +169,9 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30) -> MatrixDif
         Two distinct labels; cases with a missing label are in neither group.
     minimum : int
         A step out of a stage that one of the groups left fewer times than this is shown but not tested (`p` and `q` are NaN).
+    within : str, optional
+        Only touches up to this long after a case began, and only cases that were observed for that long; "end" is then no
+        further touch within it. Without it the older of two groups has had more time to go on, and ends less often.
 
     Returns
     -------
@@ -146,7 +204,8 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30) -> MatrixDif
             f"group has {len(names)} labels ({', '.join(names[:5])}): give two, and a missing label for other cases"
         )
     side = np.array([names.index(label) if label in names else -1 for label in labels], dtype=np.int64)[codes]
-    sums = _add_up_with(log, side, step_sums)
+    inside = duration(within) if within is not None else None
+    sums = _add_up_with(log, side, lambda part, labels: step_sums(part, labels, inside))
     targets = (*log.stages, "end")
     rows = []
     for s, t in np.argwhere(sums[:, :, 1] + sums[:, :, 7] > 0):
@@ -169,17 +228,23 @@ def _add_up_with(log: EventLog, labels: np.ndarray, kernel: Callable[[EventLog, 
     return np.sum(parts, axis=0) if parts else kernel(log, labels)
 
 
-def step_sums(log: EventLog, side: np.ndarray) -> np.ndarray:
+def step_sums(log: EventLog, side: np.ndarray, within: int | None = None) -> np.ndarray:
     """A kernel: for each source and target: `ratio_sums` of the first and of the second group, and `cross_sums` of the two."""
     k = len(log.stages)
     out = np.zeros((k, k + 1, 17), dtype=np.int64)
     if not log.n_cases:
         return out
-    last = log.case_start[1:] - 1
     target = np.append(log.stage[1:], 0).astype(np.int64)
+    if within is None:
+        last = log.case_start[1:] - 1
+        group = side[log.case_of_touch]
+        group[last[log.case_open]] = -1  # the last touch of an open case leads nowhere yet
+    else:
+        seen = log.at - began(log)[log.case_of_touch] <= within
+        last = log.case_start[:-1] + np.add.reduceat(seen, log.case_start[:-1], dtype=np.int64) - 1
+        old = began(log) <= log.observed_until - within
+        group = np.where(seen, np.where(old, side, -1)[log.case_of_touch], -1)
     target[last] = k
-    group = side[log.case_of_touch]
-    group[last[log.case_open]] = -1  # the last touch of an open case leads nowhere yet
     customer = log.customer_of_case[log.case_of_touch]
     for source in range(k):
         moves = (log.stage == source) & (group >= 0)

@@ -9,7 +9,20 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog
-from cxlib.journey.outcomes import ENOUGH, Labels, case_measures, cases_until, chosen, coded, named, period_of, periods, tidy
+from cxlib.journey.outcomes import (
+    ENOUGH,
+    RETURN,
+    Labels,
+    Measure,
+    case_measures,
+    cases_until,
+    chosen,
+    coded,
+    named,
+    period_of,
+    periods,
+    tidy,
+)
 from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, duration, nearest
 
@@ -34,6 +47,7 @@ class Change:
     unit: str
     rising_is_better: bool
     within: str
+    missing: str  # why there is nothing to compare; empty where there is
 
 
 def change(
@@ -53,7 +67,8 @@ def change(
     segment : one label per case, in the order of the log
         Such as the topic or the application; missing labels are a segment of their own.
     before, after : str, optional
-        The two periods, such as "2026-07" and "2026-08"; by default the last two with 30 cases each (else with any).
+        The two periods, such as "2026-07" and "2026-08"; by default the last whole one and the one before it, of those with 30
+        cases (where none is whole, or fewer than two have 30 cases: of those with any).
     metric, period, within
         As in `segments` and `scorecard`.
 
@@ -63,12 +78,13 @@ def change(
         `table` has one row per segment: cases and share before and after (0 and 1), its parts `mix` and `rate` of the whole
         change with 95 % intervals by customer, and their sum `total`. `parts` has the sums. Mix and rate add up to the change
         without a rest. `reversal` says whether every segment with 30 cases in both periods moves one way and the whole the
-        other (Simpson's paradox): "seen", or "clear" if the intervals of the change and of its rate part agree.
+        other (Simpson's paradox): "seen", or "clear" if the intervals of the change and of its rate part agree. Where neither
+        period is named and there are not two to compare, the tables are empty and `missing` says why.
 
     Raises
     ------
     DataError
-        If a period is not known or holds no case that counts, or there is not one label per case.
+        If a period that was named holds no case that counts, or there is not one label per case.
 
     Notes
     -----
@@ -89,7 +105,11 @@ def change(
     names, edges = periods(log, period)
     cases = log.per_case(case_measures, within=duration(within), until=cases_until(log), name=metric)
     place = np.where(cases["n"] > 0, period_of(cases["began"].to_numpy(), edges), -1)
-    places = _two_periods(names, np.bincount(place[place >= 0], minlength=len(names)), before, after)
+    held = np.bincount(place[place >= 0], minlength=len(names))
+    if before is None and after is None and np.count_nonzero(held) < 2:
+        return _nothing(log, metric, how, within, _began_in(int(np.count_nonzero(held)), period))
+    complete = edges[1:] <= cases_until(log) - duration(within) - RETURN
+    places = _two_periods(names, held, complete, before, after)
     totals, products, customers = _tallied(log, cases, codes, len(labels), [place == at for at in places])
     split, bounds = stats.kitagawa(*totals), stats.kitagawa_interval(totals, products, customers)
     n0, y0, n1, y1 = totals
@@ -110,11 +130,22 @@ def change(
     seen = table[(table["n0"] > 0) | (table["n1"] > 0)].reset_index(drop=True)
     return Change(
         seen, parts, names[places[0]], names[places[1]], float(value0), float(value1), int(n0.sum()), int(n1.sum()),
-        customers, _reversal(totals, parts), named(log, metric), how.unit, how.rising_is_better, within,
+        customers, _reversal(totals, parts), named(log, metric), how.unit, how.rising_is_better, within, "",
     )  # fmt: skip
 
 
-def _two_periods(names: list[str], cases: np.ndarray, before: str | None, after: str | None) -> list[int]:
+def _began_in(n: int, period: str) -> str:
+    return f"cases that count began in {n} {period}{'' if n == 1 else 's'}, not in two"
+
+
+def _nothing(log: EventLog, metric: str, how: Measure, within: str, missing: str) -> Change:
+    table = tidy([], "segment n0:n n1:n share0:x share1:x mix:x mix_low:x mix_high:x rate:x rate_low:x rate_high:x total:x")
+    parts = tidy([], "part value:x low:x high:x")
+    unknown = (float("nan"), float("nan"), 0, 0, 0, NONE)
+    return Change(table, parts, "", "", *unknown, named(log, metric), how.unit, how.rising_is_better, within, missing)
+
+
+def _two_periods(names: list[str], cases: np.ndarray, whole: np.ndarray, before: str | None, after: str | None) -> list[int]:
     """The positions of the two periods to compare."""
     known = [names[i] for i in np.flatnonzero(cases)]
     for name in (before, after):
@@ -123,7 +154,8 @@ def _two_periods(names: list[str], cases: np.ndarray, before: str | None, after:
     if len(known) < 2 and (before is None or after is None):
         raise DataError(f"a change needs two periods with cases that count, and there are {len(known)}")
     large = [name for name in known if cases[names.index(name)] >= ENOUGH]
-    last = after or (large if len(large) > 1 else known)[-1]
+    enough = large if len(large) > 1 else known
+    last = after or next((name for name in reversed(enough[1:]) if whole[names.index(name)]), enough[-1])
     if before is None and known.index(last) == 0:
         raise DataError(f"{last!r} is the first period with cases that count: nothing lies before it")
     return [names.index(before or known[known.index(last) - 1]), names.index(last)]

@@ -38,6 +38,12 @@ PARAMETERS: dict[str, Parameter] = {
     "within": Parameter(
         "duration", 'the funnel counts only touches up to this long after a case began; "" = no window', off=""
     ),
+    "watched": Parameter("duration", "how long after its beginning a case is followed"),
+    "period": Parameter("choice", "the length of a period", allowed=("month", "week", "day")),
+    "before": Parameter("str", 'the period to compare with, such as "2026-07"; "" = the one before `after`', off=""),
+    "after": Parameter("str", 'the period to compare, such as "2026-08"; "" = the last whole one', off=""),
+    "segment": Parameter("str", 'the column that divides the cases, such as "role"; "" = what they are about', off=""),
+    "minimum": Parameter("int", "the fewest cases of a segment that is compared", "cases", low=2, high=1_000_000),
     "top": Parameter("int", "how many rows are shown", "rows", low=1, high=1_000),
 }
 

@@ -132,7 +132,8 @@ def difference_from_sums(first: np.ndarray, second: np.ndarray, cross: np.ndarra
     recovery: d - sqrt((r1 - l1)^2 - 2 c (r1 - l1)(u0 - r0) + (u0 - r0)^2) and its mirror image, where c is the correlation of
     the two ratios, from the clusters with cases in both (Zou and Donner 2008, Stat. Med. 27; with c = 0 and one case a
     cluster it is Newcombe's method 10, Stat. Med. 17, 1998). The p-value is that of a score test by cluster: the variance is
-    taken around the common ratio, so it does not vanish where a share is 0 or 1 (Boos 1992, Am. Stat. 46), with Student's t.
+    taken around the common ratio (Boos 1992, Am. Stat. 46), with Student's t; for shares no group's is taken to be smaller than
+    a binomial's (what it lacks, the other has too much of), or 0 of 31 would seem sure to differ from 4 in 1,000.
 
     >>> from cxlib.stats.intervals import ratio_sums
     >>> men = ratio_sums(np.array([1] * 48 + [0] * 32), np.ones(80))
@@ -151,7 +152,7 @@ def difference_from_sums(first: np.ndarray, second: np.ndarray, cross: np.ndarra
     up = _joined(high1 - r1, r0 - low0, c)
     d = r1 - r0
     low, high = (max(-1.0, d - down), min(1.0, d + up)) if share else (d - down, d + up)
-    return Difference(float(d), float(low), float(high), _score_p(first, second, cross, d, clusters))
+    return Difference(float(d), float(low), float(high), _score_p(first, second, cross, d, clusters, share))
 
 
 def _joined(a: float, b: float, c: float) -> float:
@@ -175,10 +176,14 @@ def _correlation(first: np.ndarray, second: np.ndarray, cross: np.ndarray, r0: f
     return float(np.clip(_products(cross, r0, r1) / spread, -1, 1)) if spread > 0 else 0.0
 
 
-def _score_p(first: np.ndarray, second: np.ndarray, cross: np.ndarray, d: float, clusters: float) -> float:
+def _score_p(first: np.ndarray, second: np.ndarray, cross: np.ndarray, d: float, clusters: float, share: bool) -> float:
     n0, n1 = first[2], second[2]
     r = (first[1] + second[1]) / (n0 + n1)
-    spread = _squares(first, r) / n0**2 + _squares(second, r) / n1**2 - 2 * _products(cross, r, r) / (n0 * n1)
+    n = np.array([n0, n1])
+    squares, least = np.array([_squares(first, r), _squares(second, r)]), n * (r * (1 - r) if share else 0.0)
+    lacks = np.maximum(least - squares, 0.0)
+    own = np.maximum(squares + lacks - lacks[::-1], least)
+    spread = (own / n**2).sum() - 2 * _products(cross, r, r) / (n0 * n1)
     if d == 0 or clusters < 2 or spread <= 0:
         return 1.0
     t = abs(d) / np.sqrt(spread * clusters / (clusters - 1))

@@ -1,6 +1,18 @@
 """`say_*`: a result -> a sentence. Words compute nothing, and every value from data in them is escaped."""
 
-from cxlib.words.changes import say_change, say_contact_rate, say_kinds, say_matrix_diff, say_scorecard, say_segments
+from cxlib.words.changes import (
+    changes_table,
+    say_change,
+    say_contact_rate,
+    say_divided,
+    say_kinds,
+    say_matrix_diff,
+    say_moved,
+    say_reversals,
+    say_scorecard,
+    say_segments,
+    say_watch_out,
+)
 from cxlib.words.data import (
     odd_table,
     say_empty,
@@ -27,7 +39,7 @@ from cxlib.words.escalation import (
     say_scored,
 )
 from cxlib.words.journey import say_ends, say_forced, say_funnel, say_log, say_mood, say_time_to, say_transitions
-from cxlib.words.levers import say_absorbing, say_first_order, say_sensitivity
+from cxlib.words.levers import say_absorbing, say_first_order, say_lever, say_removal, say_sensitivity
 from cxlib.words.numbers import rounded
 from cxlib.words.paths import say_flow, say_loops, say_returns, say_steps, say_variants
 from cxlib.words.stories import say_story
@@ -43,6 +55,7 @@ from cxlib.words.themes import (
 )
 
 __all__ = [
+    "changes_table",
     "odd_table",
     "review_table",
     "rounded",
@@ -51,6 +64,7 @@ __all__ = [
     "say_by_stage",
     "say_change",
     "say_contact_rate",
+    "say_divided",
     "say_empty",
     "say_ends",
     "say_escalation",
@@ -62,6 +76,7 @@ __all__ = [
     "say_gain",
     "say_kinds",
     "say_largest",
+    "say_lever",
     "say_links",
     "say_log",
     "say_loops",
@@ -69,11 +84,14 @@ __all__ = [
     "say_missing",
     "say_models",
     "say_mood",
+    "say_moved",
     "say_odd",
     "say_order",
     "say_reasons",
     "say_reliability",
+    "say_removal",
     "say_returns",
+    "say_reversals",
     "say_review",
     "say_rows",
     "say_scorecard",
@@ -94,5 +112,6 @@ __all__ = [
     "say_trust",
     "say_typical",
     "say_variants",
+    "say_watch_out",
     "say_weeks",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
 from cxlib.journey import Change, ContactRate, Kinds, MatrixDiff, Scorecard, Segments
 from cxlib.redact import escape
-from cxlib.words.numbers import count, decimal, percent, plural, share_with_interval
+from cxlib.schema import spelled
+from cxlib.words.numbers import calendar, count, decimal, percent, plural, share_with_interval
 
 MOST = 3  # how many of a long list are named
 
@@ -37,7 +39,7 @@ def difference(value: float, low: float, high: float, unit: str) -> str:
         digits = 2 if abs(value) >= 0.000995 else 3
     scale, noun = (100, " points") if unit == "share" else (1, " seconds" if unit == "seconds" else "")
     said = [_signed(scale * x, digits) for x in (value, low, high)]
-    return f"{said[0]}{noun} (95 %: {said[1]} to {said[2]})"
+    return f"{said[0]}{noun}" + ("" if math.isnan(low) or math.isnan(high) else f" (95 %: {said[1]} to {said[2]})")
 
 
 def _signed(x: float, digits: int) -> str:
@@ -57,7 +59,7 @@ def say_scorecard(card: Scorecard) -> str:
         return f"No case is old enough to be counted: {plural(card.n_immature, 'case')} began too late or there are none."
     said = [_flags(card), _newest(card)]
     young = (
-        f"{plural(card.n_immature, 'case')} began less than {escape(card.within)} plus 7 days before the end and "
+        f"{plural(card.n_immature, 'case')} began less than {spelled(card.within)} plus 7 days before the end and "
         f"{'is' if card.n_immature == 1 else 'are'} not counted."
     )
     said += [young] * bool(card.n_immature)
@@ -77,7 +79,7 @@ def _flags(card: Scorecard) -> str:
         )
     pairs = card.flags.groupby(["period", "stage", "metric"], sort=False)
     named = [
-        f"in {escape(period)} {escape(metric)} at {escape(stage)} improved while {_list(found['global_metric'])} got worse"
+        f"in {_when(period)} {escape(metric)} at {escape(stage)} improved while {_list(found['global_metric'])} got worse"
         for (period, stage, metric), found in reversed(list(pairs))
     ]
     more = f"; and {len(named) - MOST} more" if len(named) > MOST else ""
@@ -87,9 +89,13 @@ def _flags(card: Scorecard) -> str:
     )
 
 
-def _list(names: pd.Series) -> str:
+def _when(period: str) -> str:
+    return escape(calendar(period))
+
+
+def _list(names: pd.Series, last: str = "and") -> str:
     told = [escape(name) for name in names]
-    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
+    return told[0] if len(told) == 1 else f"{', '.join(told[:-1])} {last} {told[-1]}"
 
 
 def _newest(card: Scorecard) -> str:
@@ -103,7 +109,7 @@ def _newest(card: Scorecard) -> str:
         f"(95 %: {amount(row.low, row.unit)} to {amount(row.high, row.unit)}, n = {count(row.n)}{_since(row)})"
         for row in rows.itertuples()
     ]
-    return f"In {escape(last)}: {'; '.join(told)}." if told else f"In {escape(last)} no case sought help."
+    return f"In {_when(last)}: {'; '.join(told)}." if told else f"In {_when(last)} no case sought help."
 
 
 def _since(row) -> str:
@@ -116,12 +122,14 @@ def _since(row) -> str:
 
 def say_change(changed: Change) -> str:
     """By how much the measure changed, and how much of it is mix and how much rate."""
+    if changed.missing:
+        return f"Nothing can be compared: {changed.missing}."
     parts, unit = changed.parts.set_index("part"), changed.unit
     whole, mix, rate = (
         difference(row["value"], row["low"], row["high"], unit) for row in (parts.loc[p] for p in ("change", "mix", "rate"))
     )
     said = (
-        f"From {escape(changed.before)} to {escape(changed.after)} {escape(changed.metric)} went from "
+        f"From {_when(changed.before)} to {_when(changed.after)} {_measure(changed)} went from "
         f"{amount(changed.value0, unit)} (n = {count(changed.n0)}) to {amount(changed.value1, unit)} "
         f"(n = {count(changed.n1)}): {whole}. Of this the segments' own rates make {rate} and the mix of segments {mix}; "
         "the two add up to the change (Kitagawa)."
@@ -136,10 +144,95 @@ def say_change(changed: Change) -> str:
     return f"{said} **Every segment large enough moves one way and the whole the other**{sure} (Simpson's paradox)."
 
 
+def _measure(changed: Change) -> str:
+    """The measure as the subject of a sentence."""
+    return f"the share {escape(changed.metric)}" if changed.metric.startswith("forced") else escape(changed.metric)
+
+
+def say_watch_out(card: Scorecard) -> str:
+    """One line for the first page: does a stage look better while the whole gets worse?"""
+    if card.table.empty or not card.n_tested:
+        return f"Too few {card.period}s with cases to say whether a stage looks better while the whole gets worse."
+    if card.flags.empty:
+        return (
+            f"In none of {plural(card.table['period'].nunique(), card.period)} did a stage clearly improve while the whole "
+            "clearly got worse."
+        )
+    top = card.flags[card.flags["period"] == card.flags["period"].max()].iloc[0]
+    values = card.table.set_index(["period", "stage", "metric"])["value"]
+    units = card.table.set_index("metric")["unit"].to_dict()
+    local, whole = (
+        f"{escape(metric)}{f' at {escape(stage)}' if stage else ''} went "
+        f"from {amount(values[top['period'], stage, metric] - change, units[metric])} "
+        f"to {amount(values[top['period'], stage, metric], units[metric])}"
+        for stage, metric, change in (
+            (top["stage"], top["metric"], top["change"]),
+            ("", top["global_metric"], top["global_change"]),
+        )
+    )
+    return f"**In {_when(top['period'])} {local}, and yet {whole}: a local win, a global loss.**"
+
+
+def say_moved(changed: Change) -> str:
+    """One line: by how much the measure changed, whether that is clear, and the part of mix and rate."""
+    if changed.missing:
+        return f"Nothing can be compared: {changed.missing}."
+    parts, unit = changed.parts.set_index("part"), changed.unit
+    whole = parts.loc["change"]
+    clear = "" if whole["low"] > 0 or whole["high"] < 0 else ", no clear change"
+    mix, rate = (difference(parts.at[part, "value"], math.nan, math.nan, unit) for part in ("mix", "rate"))
+    return (
+        f"From {_when(changed.before)} to {_when(changed.after)} {_measure(changed)} went from {amount(changed.value0, unit)} "
+        f"(n = {count(changed.n0)}) to {amount(changed.value1, unit)} (n = {count(changed.n1)}): "
+        f"{difference(whole['value'], whole['low'], whole['high'], unit)}{clear}; {rate} from the segments' own rates, "
+        f"{mix} from their mix."
+    )
+
+
+def say_divided(ways: Mapping[str, pd.Series]) -> str:
+    """By what the cases are divided here, and by what else they could be."""
+    first, *others = ways
+    more = f" It could also be {_list(pd.Series(others), 'or')} (parameter `segment`)." if others else ""
+    return f"The segments are those of **{escape(first)}** ({plural(ways[first].nunique(), 'value')}).{more}"
+
+
+def changes_table(changes: Mapping[str, Change]) -> pd.DataFrame:
+    """The parts of the same change by what the cases are divided by: one row per column."""
+    rows = [
+        {"divided by": name, "segments": len(changed.table)}
+        | changed.parts.set_index("part")["value"].to_dict()
+        | {"reversal": changed.reversal}
+        for name, changed in changes.items()
+    ]
+    return pd.DataFrame(rows).set_index("divided by")
+
+
+def say_reversals(changes: Mapping[str, Change]) -> str:
+    """Does the direction of the change turn round when one looks segment by segment, whatever the segments?"""
+    known = {name: changed for name, changed in changes.items() if not changed.missing}
+    if not known:
+        return "There is no change to look at segment by segment."
+    seen = [name for name, changed in known.items() if changed.reversal != "no"]
+    by = _list(pd.Series(list(known)))
+    if not seen:
+        return (
+            f"Divided by {by}, one at a time: in none do all segments that are large enough move one way and the whole the "
+            "other (Simpson's paradox)."
+        )
+    sure = [name for name in seen if known[name].reversal == "clear"]
+    beyond = f"; beyond chance by {_list(pd.Series(sure))}" if sure else "; though within what chance could do"
+    return (
+        f"**By {_list(pd.Series(seen))}, every segment large enough moves one way and the whole the other** (Simpson's "
+        f"paradox){beyond}. Looked at: {by}."
+    )
+
+
 def say_segments(found: Segments) -> str:
     """Which segments differ from the rest, the worst first."""
     metric, unit = escape(found.metric), found.unit
-    apart = f"{plural(len(found.small), 'segment')} with fewer than {found.minimum} cases in or outside of it not tested."
+    apart = (
+        f"Not tested, for fewer than {found.minimum} cases in them or outside of them: {plural(len(found.small), 'segment')}."
+    )
     few = f" {apart}" if len(found.small) else ""
     if found.table.empty:
         return f"No segment is large enough to be compared with the rest.{few}"
@@ -160,7 +253,7 @@ def say_segments(found: Segments) -> str:
 
 def say_matrix_diff(apart: MatrixDiff) -> str:
     """The step in which two groups differ most clearly."""
-    first, second = (escape(name) for name in apart.groups)
+    first, second = (_when(name) for name in apart.groups)
     sure = apart.table[apart.table["q"] <= 0.05]
     n_tested = int(apart.table["q"].notna().sum())
     if sure.empty:
@@ -179,14 +272,14 @@ def say_kinds(found: Kinds) -> str:
     blocked = escape(found.blocked_by)
     rule = (
         f"A customer with a case that began in the month is *blocked* if one of these cases was {blocked} within "
-        f"{escape(found.within)}, else *new* if none began in an earlier month of the log, else *regular*."
+        f"{spelled(found.within)}, else *new* if none began in an earlier month of the log, else *regular*."
     )
     if found.table.empty:
         return f"{rule} Nothing can be shown: {escape(found.missing)}."
     last = found.table["month"].iloc[-1]
     rows = found.table[found.table["month"] == last].set_index("kind")
     told = ", ".join(f"{share_with_interval(rows.loc[kind])} {kind}" for kind in rows.index)
-    said = f"{rule} In {escape(last)}, of {plural(rows['n'].iloc[0], 'customer')}: {told}."
+    said = f"{rule} In {_when(last)}, of {plural(rows['n'].iloc[0], 'customer')}: {told}."
     moves = found.moves.set_index(["source", "target"])
     if ("blocked", "away") in moves.index:
         gone, again = moves.loc[("blocked", "away")], moves.loc[("blocked", "blocked")]
@@ -194,7 +287,7 @@ def say_kinds(found: Kinds) -> str:
             f" Of the blocked ones of a month (n = {count(gone['n'])}), {share_with_interval(again)} are blocked again "
             f"in the next and {share_with_interval(gone)} have no case in it."
         )
-    return f"{said} Who was a customer before {escape(found.base)} cannot be told from a new one."
+    return f"{said} Who was a customer before {_when(found.base)} cannot be told from a new one."
 
 
 def say_contact_rate(found: ContactRate) -> str:

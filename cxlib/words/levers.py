@@ -60,14 +60,46 @@ def say_sensitivity(found: Absorbing) -> str:
     if not top["points"]:
         return f"No case went on to {last} from a stage to its left: no lever changes how many are forced to {_to_call(found)}."
     said = (
-        f"**The strongest lever is {escape(top['lever'])}**: if one percentage point more of the touches at {escape(top.name)} "
-        f"ended the case, the share forced to {_to_call(found)} would change by {_points(top)} and the touches at {last} by "
-        f"{decimal(top['calls'], 1)} per 1,000 cases (n = {plural(top['n'], 'move')}). "
-        f"It comes first in {percent(top['first'])} of {plural(found.replicates, 'resample')} of the customers"
+        f"{say_lever(found)} The touches at {last} would change by {decimal(top['calls'], 1)} per 1,000 cases. "
+        f"The lever comes first in {percent(top['first'])} of {plural(found.replicates, 'resample')} of the customers"
     )
     others = [f"{escape(row['lever'])} {_points(row)}" for _, row in table.iloc[1:3].iterrows()]
     said += f"; then come {' and '.join(others)}." if others else "."
     return said + " An end is a case with no further touch, solved or given up; all other moves are taken to stay as they are."
+
+
+def say_lever(found: Absorbing) -> str:
+    """One line: which stage would spare the most calls if it solved one point more."""
+    table = found.sensitivities[found.sensitivities["points"].notna()]
+    if table.empty or not table["points"].iloc[0]:
+        return f"No stage to the left of {escape(found.escalation)} is a lever: no case went on from there."
+    top = table.iloc[0]
+    return (
+        f"**The strongest lever is {escape(top['lever'])}**: if one percentage point more of the touches at {escape(top.name)} "
+        f"ended the case, the share forced to {_to_call(found)} would change by {_points(top)}, n = {plural(top['n'], 'move')}."
+    )
+
+
+def say_removal(found: Absorbing) -> str:
+    """Through which stage most of the forced calls pass, and what becomes of them without it."""
+    table = found.removal.dropna(subset="remain")
+    if table.empty:
+        return f"Nobody was forced to {_to_call(found)}, so there is nothing to remove."
+    top = table.loc[table["remain"].idxmin()]
+    said = (
+        f"{percent(1 - top['remain'])} of those forced to {_to_call(found)} pass {escape(top.name)} on the way (95 %: "
+        f"{between(1 - top['remain_high'], 1 - top['remain_low'])}), and no stage lies on the way of more: if its cases ended "
+        f"there instead, {percent(top['remain'])} of the forced ones would remain."
+    )
+    if len(table) > 1 and (table["remain"] == top["remain"]).all():
+        said = f"Every stage to the left of {escape(found.escalation)} lies on the way of all who were forced there."
+    worse = table[table["closed_low"] > 1.01]
+    for name, row in worse.iterrows():
+        said += (
+            f" Without {escape(name)}, and its cases going the other ways, there would be {percent(row['closed'] - 1)} more "
+            f"(95 %: {between(row['closed_low'] - 1, row['closed_high'] - 1)}): it spares calls."
+        )
+    return said
 
 
 def _points(row: pd.Series) -> str:
@@ -102,6 +134,8 @@ def _size(found: Absorbing) -> str:
         return ""
     row = table.loc[table["gap"].abs().idxmax()]
     by_chain = f"{percent(row['chain'])} forced to {_to_call(found)} by the chain"
+    if row["low"] <= 0 <= row["high"]:
+        return f"For no stage where cases begin does that clearly change how many are forced to {_to_call(found)}. "
     return (
         f"It errs most for cases that begin at {escape(row.name)}: {by_chain}, {percent(row['counted'])} counted "
         f"(difference 95 %: {_signed(row['low'])} to {_signed(row['high'])} points, n = {count(row['n'])}). "
@@ -121,9 +155,13 @@ def _remembered(found: Absorbing) -> str:
     if top.name == other.name:
         return (
             f"The strongest lever stays {escape(top['lever'])} when one step is remembered "
-            f"({decimal(top['second_order'])} points instead of {decimal(top['points'])})."
+            f"({_small(top['second_order'])} points instead of {_small(top['points'])})."
         )
     return (
-        f"Remembering one step, the strongest lever is {escape(other['lever'])} ({decimal(other['second_order'])} points) "
-        f"and not {escape(top['lever'])} ({decimal(top['second_order'])})."
+        f"Remembering one step, the strongest lever is {escape(other['lever'])} ({_small(other['second_order'])} points) "
+        f"and not {escape(top['lever'])} ({_small(top['second_order'])})."
     )
+
+
+def _small(points: float) -> str:
+    return decimal(points, 2 if abs(points) >= 0.095 else 3)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from datetime import datetime
 
 import pandas as pd
 
@@ -72,6 +74,18 @@ def hours(h: float) -> str:
     if 0 < h < 1:
         return plural(round(60 * h), "minute")
     return plural(round(h), "hour") if h < 48 else plural(round(h / 24), "day")
+
+
+def calendar(period: str) -> str:
+    """A month or a day as people write it; any other text as it is. Of a week it is the first day.
+
+    >>> calendar("2026-08"), calendar("2026-08-03"), calendar("2026-13"), calendar("new")
+    ('August 2026', '3 August 2026', '2026-13', 'new')
+    """
+    for form, said in (("%Y-%m", "{0:%B} {0.year}"), ("%Y-%m-%d", "{0.day} {0:%B} {0.year}")):
+        with suppress(ValueError):
+            return said.format(datetime.strptime(period, form))
+    return period
 
 
 def _short(x: float) -> str:
