@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drills import central
+from drills import alarms_allowed, central
 from drills.absorbing import FALSE, MEMORY, WORST, coverage, noticed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -272,7 +272,7 @@ def test_intervals_hold_and_the_worst_lever_comes_first_in_a_hundred_worlds():
     assert judged["hits"].between(*central(100)).all(), judged
     assert ((judged["mean"] - judged["planted"]).abs() < 0.05 * judged["planted"].abs()).all(), judged
     assert found.loc[WORST, "hits"] >= 80
-    assert found.loc[FALSE, "hits"] <= 11
+    assert found.loc[FALSE, "hits"] <= alarms_allowed(100)
 
 
 def test_a_planted_memory_is_noticed_and_its_size_is_told():

@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drills import central
-from drills.compare import NULL, PLANTED, alarms_allowed, chance_findings, coverage, exact_splits, flags
+from drills import alarms_allowed, central
+from drills.compare import NULL, PLANTED, chance_findings, coverage, exact_splits, flags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats

@@ -15,6 +15,15 @@ def central(worlds: int) -> tuple[int, int]:
     return int(binom.ppf(0.005, worlds, 0.95)), int(binom.ppf(0.995, worlds, 0.95))
 
 
+def alarms_allowed(worlds: int) -> int:
+    """How many of `worlds` null worlds may raise an alarm at the 5 % level: the central 99 %, 11 of 100.
+
+    >>> alarms_allowed(100), alarms_allowed(400)
+    (11, 32)
+    """
+    return worlds - central(worlds)[0]
+
+
 def replaced(document: str, new: str, order: Sequence[str]) -> list[str]:
     """The sections of a document, with `new` in place of the one of the same name; only those in `order`, and in that order.
 

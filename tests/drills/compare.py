@@ -12,7 +12,7 @@ from tqdm import tqdm
 from cxlib import journey
 from cxlib.eventlog import EventLog, began
 from cxlib.simulate.months import Months, planted, simulate_months
-from drills import central
+from drills import alarms_allowed, central
 
 # What happens in the second of two months; 8 % are forced to call in the first.
 WORLDS = {
@@ -26,15 +26,6 @@ PLANTED, NULL = next(iter(WORLDS)), list(WORLDS)[1:]
 FORCED, MIX, HOLD = ((0.06, 0.12), (0.05, 0.11), (0.07, 0.14)), ((0.6, 0.4), (0.4, 0.6), (0.3, 0.7)), (1.0, 1.0, 0.8)
 CASES = 1_500
 REST = 1e-12  # of Kitagawa's split: what is left of the change beside mix and rate
-
-
-def alarms_allowed(worlds: int) -> int:
-    """How many of `worlds` null worlds may raise an alarm at the 5 % level: the central 99 %, 11 of 100.
-
-    >>> alarms_allowed(100), alarms_allowed(400)
-    (11, 32)
-    """
-    return worlds - central(worlds)[0]
 
 
 def flags(worlds: int, kinds: list[str] | None = None) -> pd.DataFrame:

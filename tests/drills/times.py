@@ -45,9 +45,10 @@ def drill(worlds: int = 400) -> tuple[str, pd.DataFrame, bool]:
     """What is proven, in a sentence; the table; and whether it held."""
     table = coverage(worlds)
     low, high = central(worlds)
+    still_open = 100 * table["open"].iloc[0]
     said = (
         f"95 % intervals of the Aalen-Johansen curve to the first call, {worlds} worlds of {CUSTOMERS:,} customers with "
-        f"several cases each, alike in their way and tempo; {table['open'].iloc[0]:.0%} of the cases are open at the end, "
-        f"and so censored. {low} to {high} hits hold."
+        f"several cases each, alike in their way and tempo; {still_open:.0f} % of the cases are open at the end, and "
+        f"so censored. {low} to {high} hits hold."
     )
     return said, table.drop(columns="open"), bool(table["hits"].between(low, high).all())
