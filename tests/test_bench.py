@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from bench import cost, journey, peers
 from bench.generate import touches, write
-from bench.tables import page
+from bench.tables import brief, page
 
 N = 50_000
 BENCH = Path(journey.__file__).parent
@@ -213,6 +213,7 @@ def test_the_results_that_are_committed_are_those_on_the_page():
     results = json.loads((BENCH / "results.json").read_text(encoding="utf-8"))
     assert (BENCH / "results.md").read_text(encoding="utf-8") == page(results)
     assert {"10", "100"} <= set(results)
+    assert brief(results) in (BENCH.parent.parent / "README.md").read_text(encoding="utf-8")
     for ran in results.values():
         assert ran["wrong"] == []
         assert all({"name", "ours", "peer", "ratio", "bar", "held"} == set(row) for row in ran["rows"])

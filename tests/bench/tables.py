@@ -51,6 +51,19 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([*parts, READ_ME])
 
 
+def brief(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of the README: CPU seconds on ten million touches, and ours on a hundred million beside them."""
+    found = {(cost["tool"], cost["step"]): cost for cost in results["10"]["costs"] if cost["ids"] == "string"}
+    large = {(cost["tool"], cost["step"]): cost for cost in results["100"]["costs"] if cost["ids"] == "string"}
+    columns = {name: (found, tool) for tool, name in NAMES.items()} | {"ours, 100 M": (large, "Ours")}
+    rows = [["", *columns]]
+    for step in list(STEPS)[:6] + ["funnel_within"]:
+        cells = [costs.get((tool, step)) for costs, tool in columns.values()]
+        rows.append([STEPS[step], *("-" if cost is None else f"{cost['cpu']:.2g}" for cost in cells)])
+    peaks = [max(cost["peak"] for (name, _), cost in costs.items() if name == tool) for costs, tool in columns.values()]
+    return _table([*rows, ["highest peak, GB", *(f"{peak / 1000:.2g}" for peak in peaks)]])
+
+
 def _costs(costs: Sequence[Mapping[str, Any]], ids: str) -> str:
     found = {(cost["tool"], cost["step"]): cost for cost in costs if cost["ids"] == ids}
     tools = [tool for tool in NAMES if (tool, "prepare") in found]
