@@ -57,7 +57,7 @@ def brief(results: Mapping[str, Mapping[str, Any]]) -> str:
     large = {(cost["tool"], cost["step"]): cost for cost in results["100"]["costs"] if cost["ids"] == "string"}
     columns = {name: (found, tool) for tool, name in NAMES.items()} | {"ours, 100 M": (large, "Ours")}
     rows = [["", *columns]]
-    for step in list(STEPS)[:6] + ["funnel_within"]:
+    for step in [*list(STEPS)[:6], "funnel_within"]:
         cells = [costs.get((tool, step)) for costs, tool in columns.values()]
         rows.append([STEPS[step], *("-" if cost is None else f"{cost['cpu']:.2g}" for cost in cells)])
     peaks = [max(cost["peak"] for (name, _), cost in costs.items() if name == tool) for costs, tool in columns.values()]
