@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import json
 import os
 import shutil
 import signal
@@ -19,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxlib import eventlog, journey, spark, store, stories
+from cxlib import cli, eventlog, journey, open_log, spark, store, stories
 from cxlib.eventlog.log import PER_CASE, PER_TOUCH
+from cxlib.reports import engine
 from cxlib.schema import STAGES, DataError
 from cxlib.spark import log as spark_log
-from cxlib.spark import parts, session
+from cxlib.spark import opening, parts, session
 
 pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed: pip install 'cxlib[spark]'")
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java 17 is not installed")
@@ -35,6 +37,11 @@ QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # short runs: less compiling
 class Cluster:
     url: str
     workers: list[subprocess.Popen]
+    folder: Path
+
+    def programs(self) -> set[str]:
+        """Which programs have had an executor on a worker so far?"""
+        return {program.name for program in self.folder.glob("*/app-*")}
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +73,7 @@ def cluster(tmp_path_factory):
     pyspark.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # kernels of this file: the workers cannot import it
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
-    yield Cluster(url, workers)
+    yield Cluster(url, workers, folder)
     if running := pyspark.SparkContext._active_spark_context:
         running.stop()
     for daemon in (*workers, master):
@@ -296,6 +303,83 @@ def test_a_log_with_fewer_customers_than_tasks_and_a_log_without_touches(small, 
     same_log(here, there)
     for ask in (journey.forced_to_call, journey.funnel, journey.transitions):
         same(ask(here), ask(there), ask.__name__)
+
+
+# --- a report ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_on_spark_has_the_same_pages_and_numbers(cluster, tmp_path, capsys):
+    """Notebooks run unchanged, one after the other, since a cluster gives all its cores to one program."""
+    if running := pyspark.SparkContext._active_spark_context:
+        running.stop()  # this program's own, so that there is room for the notebooks'
+    before = cluster.programs()
+    assert cli.main(["report", "0", "1", "--out", str(tmp_path / "here")]) == 0
+    assert cluster.programs() == before
+    there = ["report", "0", "1", "--out", str(tmp_path / "there"), "--engine", "spark", "--master", cluster.url]
+    assert cli.main(there) == 0
+    here, there = tmp_path / "here" / "latest", tmp_path / "there" / "latest"
+    same(*(pd.read_parquet(folder / "metrics.parquet") for folder in (here, there)), "metrics")
+    pages = sorted(page.name for page in here.glob("[0-9]*.*"))
+    assert len(pages) == 4
+    for page in pages:
+        assert (here / page).read_bytes() == (there / page).read_bytes(), page
+    assert [json.loads((folder / "manifest.json").read_text())["engine"] for folder in (here, there)] == ["local", "spark"]
+    on_spark = [name for name in pages if name.endswith(".ipynb") and "open_log(" in (here / name).read_text()]
+    assert len(cluster.programs() - before) == len(on_spark) > 0, "a notebook for each program on the workers"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--engine", "spark"], "--engine spark needs a cluster: add --master spark://HOST:7077"),
+        (["--master", "spark://one:7077"], "names a cluster, which --engine local does not use: add --engine spark"),
+        (["--engine", "spark", "--master", "one:7077"], "'one:7077' is no address of a cluster: write spark://HOST:7077"),
+        pytest.param(
+            ["--engine", "spark", "--master", "spark://127.0.0.1:1"], "no Spark master answers", marks=needs_java
+        ),
+    ],
+)  # fmt: skip
+def test_a_cluster_that_cannot_be_is_one_line_and_exit_2_before_anything_runs(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(spark.MASTER, raising=False)
+    assert cli.main(["report", "0", "--out", str(tmp_path / "out"), *arguments]) == 2
+    said = capsys.readouterr()
+    assert says in said.err
+    assert (said.err.count("\n"), said.out) == (1, "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_on_spark_names_what_is_not_installed(tmp_path, monkeypatch, capsys):
+    command = ["report", "0", "--out", str(tmp_path / "out"), "--engine", "spark", "--master", "local[2]"]
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert cli.main(command) == 2
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    assert cli.main(command) == 2
+    java, package = capsys.readouterr().err.splitlines()
+    assert "needs Java 17" in java
+    assert "needs pyspark: pip install 'cxlib[spark]'" in package
+
+
+def test_a_notebook_that_opens_its_log_by_other_means_is_not_said_to_run_on_spark(tmp_path, monkeypatch, capsys):
+    ours, other = tmp_path / "ours.ipynb", tmp_path / "other.ipynb"
+    ours.write_text("log = open_log(dataset)")
+    other.write_text("log = eventlog.compile(dataset)")
+    monkeypatch.setattr(spark, "check_cluster", lambda master: None)
+    monkeypatch.setenv(spark.MASTER, "spark://one:7077")
+    assert engine.cluster("spark", None, {"ours": ours, "other": other}) == "spark://one:7077"
+    assert capsys.readouterr().err == "other opens no log with open_log and runs on this machine alone\n"
+    with pytest.raises(DataError, match=r"no chosen notebook counts on Spark: open the log with cxlib.open_log\(dataset\)"):
+        engine.cluster("spark", None, {"other": other})
+
+
+def test_a_notebook_is_told_its_cluster_from_outside(monkeypatch, world):
+    asked = []
+    monkeypatch.setattr(opening, "connect", asked.append)
+    monkeypatch.setattr(opening, "of_checked", lambda session, dataset: dataset)
+    monkeypatch.setattr(opening, "spread", lambda touches: touches)
+    monkeypatch.setenv(spark.MASTER, "spark://one:7077")
+    assert open_log(world) is world
+    assert open_log(world, master="local[2]") is world
+    assert asked == ["spark://one:7077", "local[2]"]
 
 
 # --- what a worker does, without a cluster ---------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cxlib.reports import html, pages, publish
+from cxlib.reports.engine import add_engine, cluster
 from cxlib.reports.parameters import PARAMETERS, ROOT, check, declared, shared_out
 from cxlib.reports.run import choose, interruptible, run
 from cxlib.schema import DataError
@@ -40,15 +41,18 @@ def add_report(subparsers: Any) -> None:
         default=[],
         help="set a parameter; may be repeated",
     )
-    parser.add_argument("--jobs", type=int, default=2, metavar="N", help="notebooks that run at the same time (default: 2)")
+    about = "notebooks that run at the same time (default: 2; on Spark 1, since a cluster gives itself to one program)"
+    parser.add_argument("--jobs", type=int, metavar="N", help=about)
+    add_engine(parser)
 
 
 def run_report(args: argparse.Namespace) -> int:
     """Run and publish; returns 0, or 1 if a notebook failed. Raises DataError, before any kernel starts, for what cannot be."""
     given, more = read_given(args.given)
     notebooks = choose([*args.notebooks, *more])
-    if not 1 <= args.jobs <= 64:
-        raise DataError(f"--jobs {args.jobs} is out of range: 1 to 64")
+    jobs = args.jobs if args.jobs is not None else 1 if args.engine == "spark" else 2
+    if not 1 <= jobs <= 64:
+        raise DataError(f"--jobs {jobs} is out of range: 1 to 64")
     own = {stem: declared(path) for stem, path in notebooks.items()}
     if args.data is not None:
         if "data_dir" in given:
@@ -57,14 +61,16 @@ def run_report(args: argparse.Namespace) -> int:
     passed = shared_out(given, own)
     parameters = {stem: own[stem] | passed[stem] for stem in notebooks}
     dataset = _open(parameters)
+    master = cluster(args.engine, args.master, notebooks)
     out = Path(args.out)
     with interruptible(), publish.running(out) as folder:
         try:
-            results = run(notebooks, passed, folder, args.jobs)
+            results = run(notebooks, passed, folder, jobs, master)
             if errors := {result.stem: result.error for result in results if result.error}:
                 return _failed(folder, out, errors)
             durations = {result.stem: result.seconds for result in results}
-            books = publish.write_report(folder, about := publish.manifest(folder.name, dataset, parameters, durations))
+            about = publish.manifest(folder.name, dataset, parameters, durations) | {"engine": args.engine}
+            books = publish.write_report(folder, about)
             index = publish.publish(folder, out, about)
         except KeyboardInterrupt:
             return _failed(folder, out, {path.stem: "interrupted" for path in folder.glob("*.ipynb")} or {"run": "interrupted"})

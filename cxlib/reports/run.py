@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from cxlib.reports.parameters import ROOT
 from cxlib.schema import DataError
+from cxlib.spark import MASTER
 
 _BAR = "{desc} {bar:24} {n_fmt}/{total_fmt} cells {elapsed}"
 
@@ -58,15 +59,23 @@ def _find(name: str, ours: list[Path]) -> Path:
     raise DataError(f"no notebook {name!r}: choose from {', '.join(path.stem for path in ours) or 'none'}, or give a path")
 
 
-def run(notebooks: Mapping[str, Path], passed: Mapping[str, Mapping[str, Any]], folder: Path, jobs: int) -> list[Result]:
+def run(
+    notebooks: Mapping[str, Path],
+    passed: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    jobs: int,
+    master: str | None = None,
+) -> list[Result]:
     """Run notebooks with their parameters; each leaves `folder/STEM.ipynb`, also where it fails.
+
+    `master` is the Spark cluster that their logs lie on, None for this machine.
 
     A progress bar per notebook on a terminal, else a line when it is done. After the first failure no further notebook starts.
     Raises KeyboardInterrupt, after all kernels have ended, if the run is interrupted (see `interruptible`).
     """
     done: list[Result] = []
     _papermill()  # before the threads, which would import it twice at once
-    with _environment() as runtime, ThreadPoolExecutor(jobs) as pool:
+    with _environment(master) as runtime, ThreadPoolExecutor(jobs) as pool:
         tasks = [
             pool.submit(_run_one, path, passed.get(stem, {}), folder / f"{stem}.ipynb", place)
             for place, (stem, path) in enumerate(notebooks.items())
@@ -175,11 +184,12 @@ def _one_line(text: str) -> str:
 
 
 @contextmanager
-def _environment() -> Iterator[Path]:
-    """What the kernels inherit: hashes and threads that do not vary, inline figures, and a runtime folder of their own."""
+def _environment(master: str | None) -> Iterator[Path]:
+    """What the kernels inherit: hashes and threads that do not vary, inline figures, the cluster, a runtime folder."""
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="cx-") as runtime:
         os.environ.pop("MPLBACKEND", None)
+        os.environ[MASTER] = master or ""
         os.environ.update(JUPYTER_RUNTIME_DIR=runtime, PYTHONHASHSEED="0")
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         try:

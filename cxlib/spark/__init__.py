@@ -4,6 +4,7 @@ Optional: pip install 'cxlib[spark]', and Java 17. Nothing of Spark is imported 
 """
 
 from cxlib.spark.log import SparkLog
-from cxlib.spark.opening import open_log
+from cxlib.spark.opening import MASTER, open_log
+from cxlib.spark.session import check_cluster
 
-__all__ = ["SparkLog", "open_log"]
+__all__ = ["MASTER", "SparkLog", "check_cluster", "open_log"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from cxlib import eventlog
@@ -11,6 +12,8 @@ from cxlib.spark.log import SparkLog, spread
 from cxlib.spark.reading import of_checked, of_files
 from cxlib.spark.session import connect
 from cxlib.store import Dataset, Settings, open_dataset
+
+MASTER = "CX_MASTER"  # the environment variable that names a cluster; `cx report --engine spark` sets it for its notebooks
 
 
 def open_log(
@@ -32,7 +35,8 @@ def open_log(
         A parquet file, a folder or a glob of them with one row per touch, or a dataset (its folder). On a cluster every node
         must see it under the same path; addresses such as ``s3a://bucket/touches/*.parquet`` are read by the nodes alone.
     master : str, optional
-        ``"spark://HOST:7077"``, or ``"local[2]"`` to try Spark here. None: no Spark, the log is compiled on this machine.
+        ``"spark://HOST:7077"``, or ``"local[2]"`` to try Spark here. None: the cluster that CX_MASTER names, or this machine
+        where it names none. A notebook leaves it out: it is told from outside, and no number depends on it.
     case, user, at, stage, tie, settings
         For parquet files: which column is which; see `eventlog.compile`.
 
@@ -48,6 +52,7 @@ def open_log(
     kernels see parts as they do here, and add whole numbers, so no result depends on how many nodes there are or which of them
     fail.
     """
+    master = master or os.environ.get(MASTER)
     if not master:
         return eventlog.compile(source, case=case, user=user, at=at, stage=stage, tie=tie, settings=settings)
     session = connect(master)

@@ -48,8 +48,7 @@ def connect(master: str) -> SparkSession:
         If pyspark or Java is missing, no master answers within seconds, or no worker has room for an executor within a minute
         (Spark itself would wait for ever, silently).
     """
-    _check_installed()
-    _check_answers(master)
+    check_cluster(master)
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -74,6 +73,12 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas", category=FutureWarning)
         yield
+
+
+def check_cluster(master: str) -> None:
+    """Can Spark be started here, and does a master answer? Raises DataError in one line if not; starts nothing."""
+    _check_installed()
+    _check_answers(master)
 
 
 def _check_installed() -> None:
@@ -118,7 +123,11 @@ def _check_answers(master: str) -> None:
 
 
 def _start(master: str) -> None:
-    """A context with a Java process of its own; what that writes goes to a file, since a notebook would print it."""
+    """A context with a Java process of its own; what that writes goes to a file, since a notebook would print it.
+
+    The process ends when this program has ended, however it did. In the group of a notebook's kernel it would be ended first,
+    and the kernel would wait half a minute for it.
+    """
     from py4j.protocol import Py4JError
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkException
@@ -131,7 +140,8 @@ def _start(master: str) -> None:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     with tempfile.NamedTemporaryFile("wb", prefix="cxlib-spark-", suffix=".log", delete=False) as log:
         try:
-            SparkContext(conf=conf, gateway=launch_gateway(conf, {"stdout": log, "stderr": log}))
+            apart = {"stdout": log, "stderr": log, "start_new_session": True}
+            SparkContext(conf=conf, gateway=launch_gateway(conf, apart))
         except (Py4JError, PySparkException) as error:
             raise DataError(f"Spark did not start on {master} ({type(error).__name__}): {log.name} says why") from None
     atexit.register(Path(log.name).unlink, missing_ok=True)
