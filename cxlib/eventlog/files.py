@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -78,25 +79,30 @@ def of_files(files: Sequence[Path], names: Mapping[str, str | None], settings: S
     stages = f"[{', '.join(map(sql_text, settings.stages))}]"
     code = f"CAST(list_position({stages}, {stage}) - 1 AS UTINYINT)"
     seq = f"coalesce(CAST({column['tie']} AS BIGINT), {LAST_SEQ})" if "tie" in column else None
-    if "user" in column and _owner_unclear(ask, source, usable, column):
-        named = f"""SELECT CAST({column["case"]} AS VARCHAR) AS case_id, CAST({column["user"]} AS VARCHAR) AS who, {us} AS us,
-            {seq or LAST_SEQ} AS seq, {code} AS stage, '' AS action, '' AS touchpoint_id, NULL::VARCHAR AS ticket_id
-            FROM {source} WHERE {usable}"""
-        sql, keys = (
-            f"SELECT customer, kind, label, us, seq, stage FROM ({owned(named, (), 0)})",
-            ["customer", "kind", "label", "us", "seq", "stage"],
-        )
-    else:
-        ids = {what: _id(column[what], kinds[str(names[what])]) for what in ("case", "user") if what in column}
-        sql = f"""SELECT {ids.get("user", ids["case"])} AS customer, {ids["case"]} AS label, {us} AS us,
-            {f"{seq} AS seq, " if seq else ""}{code} AS stage FROM {source} WHERE {usable}"""
-        keys = ["customer", *(["label"] if "user" in column else []), "us", *(["seq"] if seq else []), "stage"]
     period = replace(
         settings,
         observed_from=settings.observed_from or _time(first),
         observed_until=settings.observed_until or _time(last),
     )
-    return Touches(con, sql, tuple(keys), facts_of(period, ("",), notes), kept, try_as_is=True)
+
+    def touches(sql: str, *keys: str | None, **more: Any) -> Touches:
+        return Touches(con, sql, tuple(filter(None, keys)), facts_of(period, ("",), notes), kept, try_as_is=True, **more)
+
+    def of_owners() -> Touches:
+        named = f"""SELECT CAST({column["case"]} AS VARCHAR) AS case_id, CAST({column["user"]} AS VARCHAR) AS who, {us} AS us,
+            {seq or LAST_SEQ} AS seq, {code} AS stage, '' AS action, '' AS touchpoint_id, NULL::VARCHAR AS ticket_id
+            FROM {source} WHERE {usable}"""
+        sql = f"SELECT customer, kind, label, us, seq, stage FROM ({owned(named, (), 0)})"
+        return touches(sql, "customer", "kind", "label", "us", "seq", "stage")
+
+    if "user" in column and ask(f"SELECT count(*) FROM {source} WHERE {usable} AND {column['user']} IS NULL")[0]:
+        return of_owners()
+    ids = {what: _id(column[what], kinds[str(names[what])]) for what in ("case", "user") if what in column}
+    sql = f"""SELECT {ids.get("user", ids["case"])} AS customer, {ids["case"]} AS label, {us} AS us,
+        {f"{seq} AS seq, " if seq else ""}{code} AS stage FROM {source} WHERE {usable}"""
+    if "user" not in column:
+        return touches(sql, "customer", "us", seq and "seq", "stage")
+    return touches(sql, "customer", "label", "us", seq and "seq", "stage", if_shared=of_owners)
 
 
 def _kinds(con: duckdb.DuckDBPyConnection, source: str, file: str, names: Mapping[str, str | None]) -> dict[str, str]:
@@ -121,9 +127,7 @@ def _owner_unclear(ask: Callable[[str], tuple], source: str, usable: str, column
     user = column["user"]
     if ask(f"SELECT count(*) FROM {source} WHERE {usable} AND {user} IS NULL")[0]:
         return True
-    # By a 64-bit hash: unlike ids, hashes take the same room for every case, so that DuckDB can keep the groups on disk.
-    several = f"min(hash({user})) <> max(hash({user}))"
-    two = f"SELECT 1 FROM {source} WHERE {usable} GROUP BY {column['case']} HAVING {several} LIMIT 1"
+    two = f"SELECT 1 FROM {source} WHERE {usable} GROUP BY {column['case']} HAVING min({user}) <> max({user}) LIMIT 1"
     return bool(ask(f"SELECT count(*) FROM ({two})")[0])
 
 

@@ -47,7 +47,7 @@ def _next(wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A function that gives, for positions, the first wanted one from there on; the length where there is none."""
     n = len(wanted)
     found = np.append(np.flatnonzero(wanted), n)
-    earlier = np.zeros(n + 1, dtype=np.int32 if n < 2**31 else np.int64)  # wanted ones before each position
+    earlier: np.ndarray = np.zeros(n + 1, dtype=np.int32 if n < 2**31 else np.int64)  # wanted ones before each position
     np.cumsum(wanted, out=earlier[1:])
     return lambda position: found.take(earlier.take(position))
 

@@ -117,7 +117,11 @@ def _cached(key: str, places: Sequence[Path], read: Callable[[], Touches]) -> Ev
             return _save(place / name, touches)
         except OSError:
             continue  # not writable, or full: the next place, or memory
-    return arrays.arranged(touches.in_order(), touches.facts, touches.ends())
+    log = arrays.arranged(touches.in_order(), touches.facts, touches.ends())
+    if touches.if_shared and touches.are_shared(log):
+        touches = touches.if_shared()
+        log = arrays.arranged(touches.in_order(), touches.facts, touches.ends())
+    return log
 
 
 def _save(folder: Path, touches: Touches) -> EventLog:
@@ -125,8 +129,10 @@ def _save(folder: Path, touches: Touches) -> EventLog:
     with tempfile.TemporaryDirectory(prefix=".log-", dir=folder.parent) as scratch:
         made = Path(scratch) / "log"
         made.mkdir()
-        if not (touches.try_as_is and _stored_as_is(made, touches)):
-            arrays.finish(arrays.store(made, touches.in_order()), touches.facts, touches.ends())
+        log = _stored(made, touches)
+        if touches.if_shared and touches.are_shared(log):
+            _emptied(made)
+            _stored(made, touches.if_shared())
         try:
             os.replace(made, folder)
         except OSError:
@@ -136,15 +142,19 @@ def _save(folder: Path, touches: Touches) -> EventLog:
     return arrays.load(folder)
 
 
-def _stored_as_is(folder: Path, touches: Touches) -> bool:
-    """Take the rows as they come; False, and an empty folder, at the first that is out of order."""
-    try:
-        arrays.finish(arrays.store(folder, touches.as_is(), touches.keys), touches.facts, touches.ends())
-    except arrays.OutOfOrder:
-        for file in folder.iterdir():
-            file.unlink()
-        return False
-    return True
+def _stored(folder: Path, touches: Touches) -> EventLog:
+    """The log in a folder: from the rows as they come, where they may be in order, and sorted at the first that is not."""
+    if touches.try_as_is:
+        try:
+            return arrays.finish(arrays.store(folder, touches.as_is(), touches.keys), touches.facts, touches.ends())
+        except arrays.OutOfOrder:
+            _emptied(folder)
+    return arrays.finish(arrays.store(folder, touches.in_order()), touches.facts, touches.ends())
+
+
+def _emptied(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
 
 
 def _mapped(folder: Path) -> EventLog | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cxlib.eventlog import progress
-from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD
+from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, EventLog
 from cxlib.schema import CHANNEL_STAGE, TABLES, DataError, duration
 from cxlib.store import Settings
 from cxlib.store.check import sql_text
@@ -33,6 +33,7 @@ class Touches:
     rows: int
     endings: str | None = None  # SQL with one row per case in the order of the log: done, unresolved
     try_as_is: bool = False  # the source may be in order already
+    if_shared: Callable[[], Touches] | None = None  # what to sort instead where a case turns out to have two customers
 
     def in_order(self) -> Iterator[pa.RecordBatch]:
         return self._read(f"SELECT * FROM ({self.sql}) ORDER BY {', '.join(self.keys)}", "sorting touches")
@@ -43,6 +44,15 @@ class Touches:
     def _read(self, sql: str, said: str) -> Iterator[pa.RecordBatch]:
         with progress.queries(self.con, said):
             yield from self.con.sql(sql).to_arrow_reader(BATCH)
+
+    def are_shared(self, log: EventLog) -> bool:
+        """Does a case of the log have two customers? By hashes: two ids of one hash cost a second sort and harm nothing."""
+        if self.if_shared is None:
+            return False
+        self.con.register("case_ids", pa.table({"id": log._label("case_id")}))
+        found = self.con.execute("SELECT 1 FROM case_ids GROUP BY hash(id) HAVING count(*) > 1 LIMIT 1").fetchall()
+        self.con.unregister("case_ids")
+        return bool(found)
 
     def ends(self) -> dict[str, np.ndarray] | None:
         if self.endings is None:
