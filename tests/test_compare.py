@@ -458,13 +458,15 @@ def test_steps_within_a_window_end_where_the_window_does():
 
 def test_cases_are_divided_by_what_they_are_about_first_and_never_by_what_is_one_a_case():
     known = pd.DataFrame(
-        {"n_earlier": range(300), "topic": ["a", "b", "c"] * 100, "role": "one", "plan": ["x", None, "y"] * 100}
+        {"n_earlier": range(300), "topic": ["a", "b", "c"] * 100, "plan": ["x", "z", "y"] * 100, "kind": "new"}
     )
-    known = known.assign(name=[str(i) for i in range(300)], kind="new", application=["q", "r", "r"] * 100)
+    known = known.assign(name=[str(i) for i in range(300)], role="one", application=["q", "r", "r"] * 100)
     assert list(journey.segmentations(known)) == ["topic", "application", "plan"]
     assert list(journey.segmentations(known[["kind"]])) == ["kind"]
-    assert list(journey.segmentations(known, first="plan")) == ["plan", "topic", "application"]
-    with pytest.raises(DataError, match="segment='role' does not divide the cases: Allowed: topic, application, plan"):
+    known.loc[:40, "topic"] = None  # read from a ticket that not everybody came to have
+    assert list(journey.segmentations(known)) == ["application", "plan", "topic"]
+    assert list(journey.segmentations(known, first="topic")) == ["topic", "application", "plan"]
+    with pytest.raises(DataError, match="segment='role' does not divide the cases: Allowed: application, plan, topic"):
         journey.segmentations(known, first="role")
 
 

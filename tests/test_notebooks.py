@@ -112,3 +112,29 @@ def test_a_data_set_without_a_usable_row_publishes_nothing(tmp_path, capsys):
     assert "no usable row" in errors[0]
     assert "no column occurred_at" in errors[1]
     assert not (tmp_path / "r").exists()
+
+
+def test_what_would_move_them_left_has_a_page_also_where_there_is_nothing_to_compare(tmp_path):
+    """Five touches in one month, no ticket, no mood, no wait, nobody who came back."""
+    touches = pd.DataFrame({"user_id": list("aabbc"), "stage": ["help", "phone", "help", "agent", "phone"]})
+    times = ["2026-01-01T00:00Z", "2026-01-01T02:00Z", "2026-01-03T02:00Z", "2026-01-03T05:00Z", "2026-01-20T02:00Z"]
+    (tmp_path / "d").mkdir()
+    touches.assign(touchpoint_id=list("12345"), occurred_at=pd.to_datetime(times)).to_parquet(
+        tmp_path / "d" / "touchpoints.parquet"
+    )
+    assert cli.main(["report", "1", "4", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "r")]) == 0
+    page = (tmp_path / "r" / "latest" / "4_what_would_move_them_left.html").read_text()
+    assert "Nothing can be compared: cases that count began in 1 month, not in two." in page
+    assert "Watch out</strong> Too few months with cases" in (tmp_path / "r" / "latest" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("segment=colour", "segment='colour' does not divide the cases: "),
+        ("after=2020-01", "'2020-01' is no period with cases that count"),
+    ],
+)
+def test_a_period_or_segment_that_is_not_there_fails_in_one_line(given, says, tmp_path, capsys):
+    assert cli.main(["report", "4", "-p", given, "--out", str(tmp_path)]) == 1
+    assert says in capsys.readouterr().err

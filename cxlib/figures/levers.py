@@ -65,7 +65,7 @@ def draw_removal(found: Absorbing, ax: Axes | None = None) -> Axes:
         beside(ax, f"{row.remain:.0%}{closed}, n = {row.n:,}", right, i)
     ax.set_yticks(y, [plain(stage, 22) for stage in table.index])
     ax.set_xlim(0, 1.5 * right)
-    ax.set_xticks([tick for tick in (0, 0.25, 0.5, 0.75, 1, 1.25, 1.5) if tick <= right])
+    ax.set_xticks([tick for tick in (np.linspace(0, 1.5, 7) if right < 2 else ax.get_xticks()) if 0 <= tick <= right])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel(
         f"forced on to {plain(found.escalation, 20)}: what remains without the stage (bar: cases that would go there end;\n"

@@ -41,6 +41,7 @@ class MatrixDiff:
 
 
 MOST_LEVELS = 100  # more are names of single things and not segments
+UNKNOWN = 0.1  # a column that is missing in a larger share of the cases is offered last
 _NOT_SEGMENTS = ("month", "n_earlier", "earlier_mood")
 
 
@@ -57,8 +58,9 @@ def segmentations(known: pd.DataFrame, first: str | None = None) -> dict[str, pd
     Returns
     -------
     dict of Series
-        What the case is about first (topic, application), then who the customer is. Only columns with 2 to 100 values; if
-        there is none, the kind of customer, so that there always is a segment.
+        What the case is about first (topic, application), then who the customer is, then what is not known of one case in
+        ten or more: a topic that is read from a ticket is known only of those who came so far, which is no fair division.
+        Only columns with 2 to 100 values; if there is none, the kind of customer, so that there always is a segment.
 
     Raises
     ------
@@ -71,7 +73,8 @@ def segmentations(known: pd.DataFrame, first: str | None = None) -> dict[str, pd
     """
     wanted = [name for name in ("topic", "application") if name in known]
     wanted += [name for name in known if name not in (*wanted, *_NOT_SEGMENTS, "kind")] + ["kind"]
-    found = {name: known[name] for name in wanted if 2 <= known[name].nunique() <= MOST_LEVELS} or {"kind": known["kind"]}
+    divides = [name for name in wanted if 2 <= known[name].nunique() <= MOST_LEVELS] or ["kind"]
+    found = {name: known[name] for name in sorted(divides, key=lambda name: known[name].isna().mean() > UNKNOWN)}
     if first is None:
         return found
     if first not in found:

@@ -42,7 +42,7 @@ def page(stem: str, notebooks: Mapping[str, Any], manifest: Mapping[str, Any]) -
 
 
 def index(notebooks: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
-    """The first page: the headline and figure of the journey, and a card for every other notebook."""
+    """The first page: the headline and figure of the journey, what to watch out for, and a card for every other notebook."""
     lead = leading(notebooks)
     cards = "\n".join(_card(stem, book) for stem, book in notebooks.items() if stem != lead)
     name, *rest = _heading(manifest["data"])
@@ -56,6 +56,7 @@ def index(notebooks: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 </header>
 <main id="main">
 {_hero(lead, notebooks[lead])}
+{_watch_out(notebooks)}
 <div class="cards">
 {cards}
 </div>
@@ -160,9 +161,21 @@ def _rows(data: Mapping[str, Any] | None, notebooks: Mapping[str, Any]) -> str:
         return ""
     rows = data["rows"]
     aside = f"{rows['broken']:,} broken and {rows['left_out']:,} left out" if rows["broken"] + rows["left_out"] else "none"
-    zero = [f' → <a href="{quote(stem)}.html">{escape(_number(stem))}</a>' for stem in notebooks if _number(stem) == "0"]
+    zero = "".join(_arrow(stem) for stem in notebooks if _number(stem) == "0")
     said = f"{rows['kept']:,} of {rows['rows_in']:,} rows used; set aside: {aside}."
-    return f'<p class="rows"><strong>Data</strong> {said}{"".join(zero)}</p>'
+    return f'<p class="rows"><strong>Data</strong> {said}{zero}</p>'
+
+
+def _arrow(stem: str) -> str:
+    return f' → <a href="{quote(stem)}.html">{escape(_number(stem))}</a>'
+
+
+def _watch_out(notebooks: Mapping[str, Any]) -> str:
+    """One line: the first sentence in short of notebook 4, on what looks better at a stage while the whole gets worse."""
+    for stem, book in notebooks.items():
+        if _number(stem) == "4" and (first := re.match(r"<p>(.*?)</p>", html.headline(book), re.DOTALL)):
+            return f'<p class="watch"><strong>Watch out</strong> {first[1]}{_arrow(stem)}</p>'
+    return ""
 
 
 def _hero(stem: str, notebook: Any) -> str:
@@ -176,10 +189,13 @@ def _hero(stem: str, notebook: Any) -> str:
 
 def _card(stem: str, notebook: Any) -> str:
     figure = html.main_figure(notebook)
+    said = html.headline(notebook)
+    if _number(stem) == "4":  # its first paragraph has a line of its own
+        said = re.sub(r"^<p>.*?</p>\s*(?=<p>)", "", said, flags=re.DOTALL)
     return f"""<article>
 <h2>{_link(stem, notebook)}</h2>
 {figure.html if figure else ""}
-{html.headline(notebook)}
+{said}
 </article>"""
 
 

@@ -192,8 +192,10 @@ def say_moved(changed: Change) -> str:
 def say_divided(ways: Mapping[str, pd.Series]) -> str:
     """By what the cases are divided here, and by what else they could be."""
     first, *others = ways
-    more = f" It could also be {_list(pd.Series(others), 'or')} (parameter `segment`)." if others else ""
-    return f"The segments are those of **{escape(first)}** ({plural(ways[first].nunique(), 'value')}).{more}"
+    more = f" The cases could also be divided by {_list(pd.Series(others), 'or')} (parameter `segment`)." if others else ""
+    missing = ways[first].isna().mean()
+    gaps = f", unknown of {percent(missing)} of the cases" if missing else ""
+    return f"The segments are those of **{escape(first)}** ({plural(ways[first].nunique(), 'value')}{gaps}).{more}"
 
 
 def changes_table(changes: Mapping[str, Change]) -> pd.DataFrame:
