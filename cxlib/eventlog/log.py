@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,6 +29,17 @@ SHARD = 250_000  # touches a part: small enough for the processor's cache, large
 # The C library hands freed arrays back to the system above a limit, which it raises to the largest array freed so far, and
 # every page asked for anew costs: a large one that is never touched raises the limit for the temporary arrays of the kernels.
 np.empty((32 << 20) - 8192, dtype=np.uint8)
+
+
+def _let_go(array: np.ndarray) -> None:
+    """Give back the memory of an array that is mapped from a file. It can be read again: its pages come back by themselves."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap):
+        start = array.ctypes.data - np.frombuffer(owner, dtype=np.uint8).ctypes.data
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        owner.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)
 
 
 def spread(start: np.ndarray, n: int) -> np.ndarray:
@@ -115,7 +127,7 @@ class EventLog:
 
     def case_labels(self) -> pd.DataFrame:
         """The ids of each case and of its customer, one row per case in the order of the log."""
-        customer = self._label("customer_id").take(pa.array(self.customer_of_case))
+        customer = self._label("customer_id").take(pa.array(spread(self.customer_start[:-1], self.n_cases)))
         return pd.DataFrame({"case_id": self._label("case_id").to_pandas(), "customer_id": customer.to_pandas()})
 
     def _label(self, name: str) -> pa.ChunkedArray:
@@ -125,12 +137,18 @@ class EventLog:
         return found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
 
     def shards(self, touches: int = SHARD) -> Iterator[EventLog]:
-        """The log in parts of whole customers, each of about `touches` touches; the arrays are views, not copies."""
+        """The log in parts of whole customers, each of about `touches` touches; the arrays are views, not copies.
+
+        What was read of a log that lies on disk is let go when the next part is asked for, so that memory stays bounded.
+        """
         ends = self.case_start[self.customer_start]
         first = 0
         while first < self.n_customers:
             last = max(first + 1, int(np.searchsorted(ends, ends[first] + touches, side="right")) - 1)
-            yield self._part(first, last)
+            part = self._part(first, last)
+            yield part
+            for name in PER_TOUCH:
+                _let_go(getattr(part, name))
             first = last
 
     def _part(self, first: int, last: int) -> EventLog:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog, first_touch, furthest, returned
+from cxlib.eventlog import EventLog, first_touch, furthest, returned, spread
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
 from cxlib.schema import duration
@@ -87,11 +87,13 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
     cases = log.per_case(_times_to, stage=stage_code(log, stage))
     sought = np.flatnonzero(cases["end"].to_numpy() != _NO_HELP)
     time, end = cases["time"].to_numpy().take(sought), cases["end"].to_numpy().take(sought)
+    del cases
     if not len(time):
         empty = pd.DataFrame(columns=["hours", "share", "low", "high", "resolved", "silent", "at_risk", "n"])
         return TimeTo(empty, stage, 0, 0, time, end)
     hours = np.array([h for h in _GRID if h * HOUR <= time.max()] or [0])
-    found = stats.incidence_interval(time, end, log.customer_of_case.take(sought), hours * HOUR, kinds=len(ENDS) - 1)
+    customer = spread(log.customer_start[:-1], log.n_cases).take(sought)
+    found = stats.incidence_interval(time, end, customer, hours * HOUR, kinds=len(ENDS) - 1)
     table = pd.DataFrame({"hours": hours, "share": found["incidence"], "low": found["low"], "high": found["high"]})
     table = table.assign(resolved=found["incidence_2"], silent=found["incidence_3"], at_risk=found["at_risk"], n=len(time))
     table = table[table["at_risk"] >= min(_ENOUGH, len(time) / 10)]
@@ -147,7 +149,7 @@ def _summaries(log: EventLog) -> dict[str, np.ndarray]:
     first, last = log.case_start[:-1], log.case_start[1:] - 1
     start, end = log.at[first], log.at[last]
     return {
-        "touches": np.diff(log.case_start),
+        "touches": np.diff(log.case_start).astype(np.int32),
         "began_at": start,
         "ended_at": end,
         "duration_s": (end - start) // 1_000_000,

@@ -41,12 +41,11 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
     1     2      3.0       0.50
     2     3      1.0       0.50
     """
-    order = _rising(np.asarray(time))
-    rising = np.asarray(time)[order]
+    order, rising, end = _rising(np.asarray(time), np.asarray(event))
     new = np.concatenate([[True], rising[1:] != rising[:-1]])[: len(rising)]
     kinds = int(np.max(event, initial=1)) + 1
     weights = None if weight is None else np.asarray(weight, dtype=float)[order]
-    cell = (np.cumsum(new) - 1) * kinds + np.asarray(event)[order]
+    cell = (np.cumsum(new) - 1) * kinds + end
     counts = np.bincount(cell, weights=weights, minlength=kinds * int(new.sum())).reshape(-1, kinds).astype(float)
     at_risk = counts.sum(axis=1)[::-1].cumsum()[::-1]
     risk = np.where(at_risk > 0, at_risk, 1)
@@ -56,14 +55,26 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
     return pd.DataFrame(columns | {"incidence": incidence})
 
 
-def _rising(time: np.ndarray) -> np.ndarray:
-    """The order of times; whole numbers from 0 on by their digits, which is faster than comparing them."""
-    if not (len(time) and np.issubdtype(time.dtype, np.integer) and time.min() >= 0):
-        return np.argsort(time, kind="stable")
-    order = np.argsort((time & 0xFFFF).astype(np.uint16), kind="stable")
-    for shift in range(16, int(time.max()).bit_length(), 16):
-        order = order[np.argsort(((time[order] >> shift) & 0xFFFF).astype(np.uint16), kind="stable")]
-    return order
+_EVENT = 4  # bits
+
+
+def _rising(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The order of times, the times in it, and their events.
+
+    Whole numbers from 0 on are sorted by their digits, the event carried along in the lowest: that is faster than comparing
+    them, and no case is looked up again out of its turn.
+    """
+    whole = len(time) and np.issubdtype(time.dtype, np.integer) and time.min() >= 0
+    if not (whole and time.max() < 1 << (62 - _EVENT) and event.min() >= 0 and event.max() < 1 << _EVENT):
+        order = np.argsort(time, kind="stable")
+        return order, time[order], event[order].astype(np.int64)
+    key = (time.astype(np.int64) << _EVENT) | event
+    order = np.argsort((key & 0xFFFF).astype(np.uint16), kind="stable").astype(np.int32 if len(key) < 2**31 else np.int64)
+    key = key.take(order)
+    for shift in range(16, int(key.max()).bit_length(), 16):
+        digit = np.argsort(((key >> shift) & 0xFFFF).astype(np.uint16), kind="stable")
+        order, key = order.take(digit), key.take(digit)
+    return order, key >> _EVENT, key & ((1 << _EVENT) - 1)
 
 
 def incidence_interval(
@@ -90,8 +101,9 @@ def incidence_interval(
     0        4       0.25  0.250
     1        3       0.50  0.289
     """
-    order = _rising(time)
-    scan = _scan(time, event, order, at, kinds)
+    order, rising, end = _rising(time, event)
+    scan = _scan(rising, end, order, at, kinds)
+    del rising, end
     variance, clusters = _variance(scan, order, cluster)
     middle = scan.incidence[0]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -110,37 +122,28 @@ class _Scan:
     at_risk: np.ndarray
     passed: np.ndarray  # how many cases have come to their end by then
     waiting: np.ndarray  # the influence of a case that is still under way then
-    a: np.ndarray  # one entry per case: its influence is a - F(t) b once its own time has passed
-    b: np.ndarray
+    own: np.ndarray  # one complex number a + bi per case: its influence is a - F(t) b once its own time has passed
 
 
-def _scan(time: np.ndarray, event: np.ndarray, order: np.ndarray, at: np.ndarray, kinds: int) -> _Scan:
+def _scan(rising: np.ndarray, end: np.ndarray, order: np.ndarray, at: np.ndarray, kinds: int) -> _Scan:
     """Go through the cases in the order of their times, a cacheful at once, with the sums so far carried along.
 
     With S the share under way just before a time, Y the cases at risk, h the hazard of the event and q of any end, F the
     incidence: a case's influence on F(t) is S/Y at its own time if it met the event, less (F(t) - F)/(Y (1 - q)) there if it
     ended in any way, less the sum over the times up to its own of S h/Y - (F(t) - F) q/(Y (1 - q)).
     """
-    n, shape = len(time), (kinds, len(at))
-    a, b = np.empty(n), np.empty(n)
+    n, shape = len(rising), (kinds, len(at))
+    own = np.empty(n, dtype=complex)  # one array, for it is written in the order of the cases
     incidence, waiting = np.zeros(shape), np.zeros(len(at))
     passed, at_risk = np.zeros(len(at), dtype=np.int64), np.full(len(at), n)
     share, reached, a_sum, b_sum, first = 1.0, np.zeros(kinds), 0.0, 0.0, 0
     while first < n:
-        rows = order[first : first + _CASES]
-        rising = time[rows]
-        if first + len(rows) < n and rising[0] != rising[-1]:  # cases of one time stay together
-            rows = rows[: np.searchsorted(rising, rising[-1])]
-            rising = rising[: len(rows)]
-        elif first + len(rows) < n:
-            last = np.searchsorted(time, rising[0], side="right", sorter=order)
-            rows = order[first:last]
-            rising = time[rows]
-        end = event[rows].astype(np.int64)
-        new = np.concatenate([[True], rising[1:] != rising[:-1]])
+        last = _whole_times(rising, first)
+        now, ends = rising[first:last], end[first:last]
+        new = np.concatenate([[True], now[1:] != now[:-1]])
         step = np.cumsum(new) - 1
-        times = rising[new]
-        counts = np.bincount(end * len(times) + step, minlength=(kinds + 1) * len(times)).reshape(kinds + 1, -1)
+        times = now[new]
+        counts = np.bincount(ends * len(times) + step, minlength=(kinds + 1) * len(times)).reshape(kinds + 1, -1)
         gone = counts.sum(axis=0)
         risk = (n - first) - np.concatenate([[0], np.cumsum(gone)[:-1]])
         left = gone - counts[0]
@@ -152,9 +155,11 @@ def _scan(time: np.ndarray, event: np.ndarray, order: np.ndarray, at: np.ndarray
         b_all = b_step * left / risk
         a_run = a_sum + np.cumsum(a_step * counts[1] / risk + b_all * so_far[0])
         b_run = b_sum + np.cumsum(b_all)
-        ended = end != 0
-        a[rows] = (end == 1) * a_step[step] + ended * (so_far[0] * b_step)[step] - a_run[step]
-        b[rows] = ended * b_step[step] - b_run[step]
+        influence = np.empty((kinds + 1, len(times)), dtype=complex)  # of a case with this end at this time
+        influence.real, influence.imag = so_far[0] * b_step - a_run, b_step - b_run
+        influence.real[0], influence.imag[0] = -a_run, -b_run
+        influence.real[1] += a_step
+        own[order[first:last]] = influence.ravel().take(ends * len(times) + step)
         later, inside = at >= times[0], np.searchsorted(times, at, side="right") - 1
         incidence[:, later] = so_far[:, inside[later]]
         waiting[later] = so_far[0, inside[later]] * b_run[inside[later]] - a_run[inside[later]]
@@ -162,8 +167,17 @@ def _scan(time: np.ndarray, event: np.ndarray, order: np.ndarray, at: np.ndarray
         earlier = np.searchsorted(times, at, side="left")
         at_risk[later] = n - first - np.concatenate([[0], np.cumsum(gone)])[earlier[later]]
         share, reached, a_sum, b_sum = share * still[-1], so_far[:, -1], a_run[-1], b_run[-1]
-        first += len(rows)
-    return _Scan(incidence, at_risk, passed, waiting, a, b)
+        first = last
+    return _Scan(incidence, at_risk, passed, waiting, own)
+
+
+def _whole_times(rising: np.ndarray, first: int) -> int:
+    """The end of a part that begins at `first` and holds all cases of its times."""
+    last = first + _CASES
+    if last >= len(rising):
+        return len(rising)
+    cut = int(np.searchsorted(rising, rising[last], side="left"))
+    return cut if cut > first else int(np.searchsorted(rising, rising[last], side="right"))
 
 
 def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, int]:
@@ -172,7 +186,7 @@ def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.n
     number = np.cumsum(np.diff(cluster, prepend=cluster[:1]) != 0)
     clusters = int(number[-1]) + 1
     if clusters == n:
-        a, b = scan.a[order], scan.b[order]
+        a, b = scan.own.real[order], scan.own.imag[order]
         run = [np.concatenate([[0.0], np.cumsum(x)])[scan.passed] for x in (a * a, a * b, b * b)]
         total = run[0] - 2 * level * run[1] + level**2 * run[2] + scan.waiting**2 * (n - scan.passed)
     else:
@@ -186,11 +200,11 @@ def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.n
 def _squares(scan: _Scan, interval: np.ndarray, number: np.ndarray, first: int) -> np.ndarray:
     """The sum of squared influences of some clusters, those from `first` on, at each time."""
     rows = slice(*np.searchsorted(number, [first, first + _CLUSTERS]))
-    own = number[rows] - first
-    m, wide = int(own[-1]) + 1, len(scan.waiting) + 1
-    cell = interval[rows].astype(np.int64) * m + own
-    sums = [np.bincount(cell, weights=w, minlength=wide * m).reshape(wide, m) for w in (scan.a[rows], scan.b[rows], None)]
-    total, a, b, under_way = np.empty(wide - 1), np.zeros(m), np.zeros(m), np.bincount(own, minlength=m).astype(float)
+    which, own = number[rows] - first, scan.own[rows]
+    m, wide = int(which[-1]) + 1, len(scan.waiting) + 1
+    cell = interval[rows].astype(np.int64) * m + which
+    sums = [np.bincount(cell, weights=w, minlength=wide * m).reshape(wide, m) for w in (own.real, own.imag, None)]
+    total, a, b, under_way = np.empty(wide - 1), np.zeros(m), np.zeros(m), np.bincount(which, minlength=m).astype(float)
     for j, (level, waiting) in enumerate(zip(scan.incidence[0], scan.waiting, strict=True)):
         a += sums[0][j]
         b += sums[1][j]

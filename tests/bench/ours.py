@@ -74,6 +74,7 @@ class OursAtOnce(Ours):
     def open(self, where: tuple[Path, Path]) -> eventlog.EventLog:
         return self.prepare(*where)
 
-    def five_questions(self, where: tuple[Path, Path]) -> list:
+    def five_questions(self, where: tuple[Path, Path]) -> None:
         log = self.open(where)
-        return [ask(log) for ask in (self.transitions, self.variants, self.funnel, self.case_summary, self.time_to)]
+        for ask in (self.transitions, self.variants, self.funnel, self.case_summary, self.time_to):
+            ask(log)  # each answer is let go before the next question, as where a notebook draws it and goes on
