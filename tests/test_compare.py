@@ -376,6 +376,17 @@ def test_the_planted_month_is_flagged_and_null_months_are_not():
     assert found.loc[NULL[:2], "flagged"].max() <= alarms_allowed(100), found
 
 
+def test_the_first_page_names_the_local_win_and_the_global_loss():
+    card = journey.scorecard(EventLog(**simulate_months(0).fields))
+    said = words.say_watch_out(card)
+    assert said.startswith(
+        "**In August 2026 hold time at agent went from 341 seconds to 270 seconds, and yet the share forced to"
+    )
+    assert said.endswith("to call went from 7.7 % to 9.7 %: a local win, a global loss.**")
+    null = journey.scorecard(EventLog(**simulate_months(0, forced=((0.08,), (0.08,)), hold=(1.0, 1.0)).fields))
+    assert words.say_watch_out(null) == "In none of 2 months did a stage clearly improve while the whole clearly got worse."
+
+
 def test_intervals_of_differences_hold_in_a_hundred_worlds():
     """DESIGN's coverage rule; `make drills` runs 400 worlds."""
     found = coverage(100)

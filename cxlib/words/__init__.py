@@ -3,9 +3,7 @@
 from cxlib.words.changes import (
     changes_table,
     say_change,
-    say_contact_rate,
     say_divided,
-    say_kinds,
     say_matrix_diff,
     say_moved,
     say_reversals,
@@ -13,6 +11,7 @@ from cxlib.words.changes import (
     say_segments,
     say_watch_out,
 )
+from cxlib.words.customers import say_contact_rate, say_kinds
 from cxlib.words.data import (
     odd_table,
     say_empty,

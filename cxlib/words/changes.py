@@ -1,4 +1,4 @@
-"""Local and global, what a change is made of, segments and kinds of customer in sentences."""
+"""Local and global, what a change is made of, and segments in sentences."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from cxlib.journey import Change, ContactRate, Kinds, MatrixDiff, Scorecard, Segments
+from cxlib.journey import Change, MatrixDiff, Scorecard, Segments
 from cxlib.redact import escape
 from cxlib.schema import spelled
-from cxlib.words.numbers import calendar, count, decimal, percent, plural, share_with_interval
+from cxlib.words.numbers import calendar, count, decimal, percent, plural
 
 MOST = 3  # how many of a long list are named
 
@@ -129,7 +129,7 @@ def say_change(changed: Change) -> str:
         difference(row["value"], row["low"], row["high"], unit) for row in (parts.loc[p] for p in ("change", "mix", "rate"))
     )
     said = (
-        f"From {_when(changed.before)} to {_when(changed.after)} {_measure(changed)} went from "
+        f"From {_when(changed.before)} to {_when(changed.after)} {_measure(changed.metric)} went from "
         f"{amount(changed.value0, unit)} (n = {count(changed.n0)}) to {amount(changed.value1, unit)} "
         f"(n = {count(changed.n1)}): {whole}. Of this the segments' own rates make {rate} and the mix of segments {mix}; "
         "the two add up to the change (Kitagawa)."
@@ -144,9 +144,10 @@ def say_change(changed: Change) -> str:
     return f"{said} **Every segment large enough moves one way and the whole the other**{sure} (Simpson's paradox)."
 
 
-def _measure(changed: Change) -> str:
-    """The measure as the subject of a sentence."""
-    return f"the share {escape(changed.metric)}" if changed.metric.startswith("forced") else escape(changed.metric)
+def _measure(metric: str) -> str:
+    """A measure as the subject of a sentence."""
+    shares = metric.startswith(("forced", "back"))
+    return f"the share {escape(metric)}" if shares else escape(metric)
 
 
 def say_watch_out(card: Scorecard) -> str:
@@ -162,7 +163,7 @@ def say_watch_out(card: Scorecard) -> str:
     values = card.table.set_index(["period", "stage", "metric"])["value"]
     units = card.table.set_index("metric")["unit"].to_dict()
     local, whole = (
-        f"{escape(metric)}{f' at {escape(stage)}' if stage else ''} went "
+        f"{_measure(metric)}{f' at {escape(stage)}' if stage else ''} went "
         f"from {amount(values[top['period'], stage, metric] - change, units[metric])} "
         f"to {amount(values[top['period'], stage, metric], units[metric])}"
         for stage, metric, change in (
@@ -180,12 +181,12 @@ def say_moved(changed: Change) -> str:
     parts, unit = changed.parts.set_index("part"), changed.unit
     whole = parts.loc["change"]
     clear = "" if whole["low"] > 0 or whole["high"] < 0 else ", no clear change"
+    moved = difference(whole["value"], whole["low"], whole["high"], unit)
     mix, rate = (difference(parts.at[part, "value"], math.nan, math.nan, unit) for part in ("mix", "rate"))
     return (
-        f"From {_when(changed.before)} to {_when(changed.after)} {_measure(changed)} went from {amount(changed.value0, unit)} "
-        f"(n = {count(changed.n0)}) to {amount(changed.value1, unit)} (n = {count(changed.n1)}): "
-        f"{difference(whole['value'], whole['low'], whole['high'], unit)}{clear}; {rate} from the segments' own rates, "
-        f"{mix} from their mix."
+        f"From {_when(changed.before)} to {_when(changed.after)} {_measure(changed.metric)} went from "
+        f"{amount(changed.value0, unit)} (n = {count(changed.n0)}) to {amount(changed.value1, unit)} "
+        f"(n = {count(changed.n1)}): {moved}{clear}; {rate} from the segments' own rates, {mix} from their mix."
     )
 
 
@@ -267,40 +268,3 @@ def say_matrix_diff(apart: MatrixDiff) -> str:
         f"Most from {escape(top['source'])} to {escape(top['target'])}: {percent(top['share1'])} of "
         f"{plural(top['n1'], 'move')} against {percent(top['share0'])} of {count(top['n0'])}, {moved}."
     )
-
-
-def say_kinds(found: Kinds) -> str:
-    """The rule, the newest month, and what becomes of the blocked."""
-    blocked = escape(found.blocked_by)
-    rule = (
-        f"A customer with a case that began in the month is *blocked* if one of these cases was {blocked} within "
-        f"{spelled(found.within)}, else *new* if none began in an earlier month of the log, else *regular*."
-    )
-    if found.table.empty:
-        return f"{rule} Nothing can be shown: {escape(found.missing)}."
-    last = found.table["month"].iloc[-1]
-    rows = found.table[found.table["month"] == last].set_index("kind")
-    told = ", ".join(f"{share_with_interval(rows.loc[kind])} {kind}" for kind in rows.index)
-    said = f"{rule} In {_when(last)}, of {plural(rows['n'].iloc[0], 'customer')}: {told}."
-    moves = found.moves.set_index(["source", "target"])
-    if ("blocked", "away") in moves.index:
-        gone, again = moves.loc[("blocked", "away")], moves.loc[("blocked", "blocked")]
-        said += (
-            f" Of the blocked ones of a month (n = {count(gone['n'])}), {share_with_interval(again)} are blocked again "
-            f"in the next and {share_with_interval(gone)} have no case in it."
-        )
-    return f"{said} Who was a customer before {_when(found.base)} cannot be told from a new one."
-
-
-def say_contact_rate(found: ContactRate) -> str:
-    """Contacts per 1,000 active users and day, the highest segment first."""
-    if found.table.empty:
-        return escape(found.note) or "No day has both active users and observed cases."
-    rows = found.table.sort_values("rate", ascending=False)
-    told = [
-        f"{escape(row.segment)} {decimal(row.rate, 2)} (95 %: {decimal(row.low, 2)} to {decimal(row.high, 2)}, "
-        f"n = {plural(row.contacts, 'contact')} on {plural(row.days, 'day')})"
-        for row in rows.head(MOST).itertuples()
-    ]
-    more = f"; {len(rows) - MOST} more in the table" if len(rows) > MOST else ""
-    return f"Contacts per 1,000 active users and day: {'; '.join(told)}{more}. {escape(found.note)}".strip()
