@@ -5,6 +5,7 @@ from cxlib.figures.data import draw_empty, draw_freshness, draw_links, draw_rows
 from cxlib.figures.escalation import draw_auc_by_stage, draw_by_month, draw_gain, draw_reliability
 from cxlib.figures.journey import draw_ends, draw_forced, draw_funnel, draw_incidence, draw_mood, draw_transitions
 from cxlib.figures.levers import draw_removal, draw_sensitivity
+from cxlib.figures.moves import draw_left_moves, draw_overlap, draw_what_if
 from cxlib.figures.paths import draw_flow, draw_graph, draw_loops, draw_returns, draw_step_matrix, draw_variants
 from cxlib.figures.themes import draw_stability, draw_theme_map, draw_theme_months, draw_themes
 
@@ -22,10 +23,12 @@ __all__ = [
     "draw_incidence",
     "draw_kind_moves",
     "draw_kinds",
+    "draw_left_moves",
     "draw_links",
     "draw_loops",
     "draw_matrix_diff",
     "draw_mood",
+    "draw_overlap",
     "draw_reliability",
     "draw_removal",
     "draw_returns",
@@ -42,4 +45,5 @@ __all__ = [
     "draw_variants",
     "draw_waterfall",
     "draw_weeks",
+    "draw_what_if",
 ]

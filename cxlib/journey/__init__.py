@@ -9,6 +9,7 @@ from cxlib.journey.compare import MatrixDiff, Segments, case_periods, matrix_dif
 from cxlib.journey.contacts import ContactRate, contact_rate
 from cxlib.journey.kinds import Kinds, kinds
 from cxlib.journey.mix import Change, change
+from cxlib.journey.moves import LeftMoves, left_moves
 from cxlib.journey.paths import (
     END,
     Flow,
@@ -33,6 +34,7 @@ from cxlib.journey.reach import (
     funnel,
     mood,
 )
+from cxlib.journey.rerouting import WhatIf, what_if
 from cxlib.journey.scorecard import Scorecard, scorecard
 from cxlib.journey.times import CaseSummary, Returns, TimeTo, case_summary, returns, sessions, time_to
 from cxlib.journey.variants import Variants, variants
@@ -52,6 +54,7 @@ __all__ = [
     "Forced",
     "Funnel",
     "Kinds",
+    "LeftMoves",
     "Loops",
     "MatrixDiff",
     "Mood",
@@ -62,6 +65,7 @@ __all__ = [
     "TimeTo",
     "Transitions",
     "Variants",
+    "WhatIf",
     "absorbing",
     "case_periods",
     "case_summary",
@@ -73,6 +77,7 @@ __all__ = [
     "forced_to_call",
     "funnel",
     "kinds",
+    "left_moves",
     "loops",
     "matrix_diff",
     "mood",
@@ -85,4 +90,5 @@ __all__ = [
     "time_to",
     "transitions",
     "variants",
+    "what_if",
 ]

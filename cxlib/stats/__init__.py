@@ -5,15 +5,16 @@ cluster: by case they would be too narrow.
 """
 
 from cxlib.stats.adjustment import (
+    STRONG,
+    Adjusted,
     Corrected,
     Estimate,
-    Scores,
     corrected,
     doubly_robust,
     e_value,
     e_value_of_mean,
-    mean_difference,
     paired_scores,
+    plain_difference,
 )
 from cxlib.stats.decomposition import Split, kitagawa, kitagawa_interval, simpson, table_products
 from cxlib.stats.difference import Difference, cross_sums, difference_from_sums, rate_interval, sums_against_rest, sums_in_a_row
@@ -45,11 +46,12 @@ from cxlib.stats.survival import cumulative_incidence, incidence_interval
 
 __all__ = [
     "LEVEL",
+    "STRONG",
+    "Adjusted",
     "Corrected",
     "Difference",
     "Estimate",
     "Memory",
-    "Scores",
     "Split",
     "along",
     "corrected",
@@ -66,11 +68,11 @@ __all__ = [
     "incidence_interval",
     "kitagawa",
     "kitagawa_interval",
-    "mean_difference",
     "mean_from_draws",
     "mean_from_sums",
     "memory_test",
     "paired_scores",
+    "plain_difference",
     "poisson_weights",
     "rate_interval",
     "ratio_interval",

@@ -1,8 +1,9 @@
 """What would have been different on the other side? Comparisons made fair by what was known before, and what stays hidden.
 
-Rows belong to one of two sides, `first` or not. What was known before is levelled out twice, by a model of the side and by
-a model of the outcome (doubly robust: one of the two has to be right), each fitted on other clusters than it is used on. Two
-noisy signs of one hidden cause tell how much of it the levelling has missed.
+Rows belong to one of two sides, `first` or not; asked is what the others would have been like, had they been first. What was
+known before is levelled out twice, by a model of the side and by a model of the outcome (doubly robust: one of the two has to
+be right), each fitted on other clusters than it is used on. Two noisy signs of one hidden cause tell how much of it the
+levelling has missed.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
-from threadpoolctl import threadpool_limits
 
 from cxlib.stats.intervals import LEVEL, _mixed
 
 FOLDS = 5
-OVERLAP = 0.05  # rows whose chance of being first lies nearer to 0 or 1 have no counterpart on the other side: left out
+OVERLAP = 0.05  # rows with a smaller chance of being first have no counterpart on the other side: left out
 STRONG = 10.0  # an F statistic below this is that of a weak instrument (Staiger and Stock 1997)
+NEAR = 2.0  # power of the odds by which `corrected` weighs: the higher, the nearer to the others its straight line is drawn
 
 
 class Estimate(NamedTuple):
@@ -27,145 +28,6 @@ class Estimate(NamedTuple):
     effect: float
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Doubly robust scores of the rows that have counterparts: a mean of a column is an estimate, its spread the uncertainty.
-
-    `first`, `other` and `residual` have one row per row kept and one column per outcome; `weight` says how much a row's
-    residual speaks about what is hidden.
-    """
-
-    first: np.ndarray
-    other: np.ndarray
-    residual: np.ndarray
-    weight: np.ndarray
-    chance: np.ndarray  # of being first, one per row given
-    kept: np.ndarray  # one flag per row given
-    cluster: np.ndarray  # codes from 0, one per row kept
-
-
-def doubly_robust(
-    outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, key: np.ndarray, *, whom: str = "all", seed: int = 0
-) -> Scores:
-    """What would each outcome be, if everyone (or all of the other side) had been first, and if not?
-
-    Parameters
-    ----------
-    outcomes : array, (row, outcome)
-        Without missing values. Different outcomes share the model of the side.
-    is_first : array of bool
-        The side of each row; both occur in several clusters.
-    known : array, (row, column)
-        What was known before, as numbers.
-    key : array of uint64
-        A hash of each row's cluster. It and `seed` decide which fold a cluster is in, and nothing else does.
-    whom : str
-        "all": means over all rows. "other": over the rows that are not first; their own outcomes stand as they are.
-
-    Returns
-    -------
-    Scores
-        Of the rows whose chance of being first lies within 0.05 to 0.95 (with "other": below 0.95 for those not first, and
-        above 0.05 for those first).
-
-    Notes
-    -----
-    Augmented inverse probability weighting with cross-fitting: the score of "first" is m(x) + first (y - m(x)) / e(x), with
-    e(x) the chance of being first (logistic regression) and m(x) the mean outcome of the first (ridge regression), both fitted
-    on the other four folds of clusters. With whom="other" it is ((1 - first) m(x) + first (1 - e(x)) / e(x) (y - m(x)))
-    over the
-    share of the others. Assumes that nothing hidden drives both side and outcome: see `corrected`.
-
-    References
-    ----------
-    Chernozhukov et al. (2018), Double/debiased machine learning, Econometrics J. 21, section 5; trimming: Crump et al. (2009),
-    Biometrika 96.
-
-    Examples
-    --------
-    Nobody differs in what was known, so it is the plain difference of means:
-
-    >>> y = np.tile([3.0, 1.0], 50)[:, None]
-    >>> found = doubly_robust(y, y[:, 0] > 2, np.zeros((100, 1)), np.arange(100, dtype=np.uint64))
-    >>> round(mean_difference(found).effect, 6)
-    2.0
-    """
-    is_first = np.asarray(is_first, dtype=bool)
-    chance, mean_first, mean_other = _cross_fitted(outcomes, is_first, known, key, seed)
-    kept = _overlap(chance, is_first, whom)
-    y, first, e = outcomes[kept], is_first[kept][:, None], chance[kept][:, None]
-    m1, m0 = mean_first[kept], mean_other[kept]
-    p = first.mean() if kept.any() else np.nan
-    if whom == "all":
-        score_first, score_other = m1 + first * (y - m1) / e, m0 + ~first * (y - m0) / (1 - e)
-        weight = np.where(first[:, 0], (1 - p) / p, p / (1 - p))
-    else:
-        score_first, score_other = (~first * m1 + first * (1 - e) / e * (y - m1)) / (1 - p), ~first * y / (1 - p)
-        weight = first[:, 0] / p
-    residual = y - np.where(first, m1, m0)
-    cluster = np.unique(key[kept], return_inverse=True)[1]
-    return Scores(score_first, score_other, residual, weight, chance, kept, cluster)
-
-
-def _overlap(chance: np.ndarray, is_first: np.ndarray, whom: str) -> np.ndarray:
-    enough, not_all = chance > OVERLAP, chance < 1 - OVERLAP
-    return enough & not_all if whom == "all" else enough
-
-
-def _cross_fitted(
-    outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, key: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Chance of being first, and the mean outcomes of the first and of the others, from models of other clusters."""
-    from sklearn.linear_model import (
-        LogisticRegression,
-        Ridge,
-    )  # here, since it takes a second that most questions can do without
-
-    side_model = LogisticRegression(C=1.0, solver="newton-cholesky", max_iter=50)
-    fold = _fold(key, seed)
-    known = (known - known.mean(axis=0)) / np.where(known.std(axis=0) > 0, known.std(axis=0), 1)
-    chance, means = np.empty(len(fold)), np.empty((2, *outcomes.shape))
-    with threadpool_limits(1):
-        for held_out in range(FOLDS):
-            here, rest = fold == held_out, fold != held_out
-            if not here.any():
-                continue
-            chance[here] = side_model.fit(known[rest], is_first[rest]).predict_proba(known[here])[:, 1]
-            for side in (0, 1):
-                rows = rest & (is_first == bool(side))
-                fitted = Ridge(alpha=1.0).fit(known[rows], outcomes[rows]).predict(known[here])
-                means[side, here] = fitted.reshape(here.sum(), -1)
-    return chance, means[1], means[0]
-
-
-def _fold(key: np.ndarray, seed: int) -> np.ndarray:
-    salt = np.uint64((seed * 0x9E3779B97F4A7C15 + 0x5851F42D4C957F2D) % 2**64)
-    with np.errstate(over="ignore"):
-        return (_mixed(np.asarray(key, dtype=np.uint64) ^ salt) % np.uint64(FOLDS)).astype(np.int64)
-
-
-def mean_difference(scores: Scores, outcome: int = 0) -> Estimate:
-    """The mean difference of an outcome, first less other, levelled for what was known, with its interval by cluster."""
-    score = scores.first[:, outcome] - scores.other[:, outcome]
-    return _within(float(score.mean()), np.sqrt(_covariance([score - score.mean()], scores.cluster)[0, 0]), scores.cluster)
-
-
-def _within(effect: float, error: float, cluster: np.ndarray) -> Estimate:
-    half = _quantile(cluster) * error
-    return Estimate(effect, effect - half, effect + half)
-
-
-def _quantile(cluster: np.ndarray) -> float:
-    return float(stdtrit(max(1, cluster.max(initial=0)), (1 + LEVEL) / 2))
-
-
-def _covariance(influence: list[np.ndarray], cluster: np.ndarray) -> np.ndarray:
-    """Covariance of means between clusters, from each row's influence on them."""
-    sums = np.column_stack([np.bincount(cluster, weights=one) for one in influence])
-    clusters = max(2, len(sums))
-    return sums.T @ sums * clusters / (clusters - 1) / len(cluster) ** 2
 
 
 class Corrected(NamedTuple):
@@ -182,59 +44,229 @@ class Corrected(NamedTuple):
         return self.strength >= STRONG
 
 
-def corrected(scores: Scores, outcome: int = 0, signs: tuple[int, int] = (1, 2)) -> Corrected:
-    """The difference of an outcome, corrected for a hidden cause that two columns of the scores are noisy signs of.
+@dataclass(frozen=True)
+class Adjusted:
+    """Doubly robust answers: one estimate per outcome, and which rows had counterparts."""
+
+    estimates: list[Estimate]
+    chance: np.ndarray  # of being first, one per row
+    kept: np.ndarray  # one flag per row: the chance is above `OVERLAP`
+
+
+def plain_difference(outcome: np.ndarray, is_first: np.ndarray, key: np.ndarray) -> Estimate:
+    """The difference of two means, first less other, with its interval by cluster: nothing is levelled out.
+
+    >>> y, first = np.array([3.0, 1.0, 4.0, 2.0]), np.array([True, False, True, False])
+    >>> plain_difference(y, first, np.arange(4)).effect
+    2.0
+    """
+    p = is_first.mean()
+    influence, effect = np.zeros(len(outcome)), 0.0
+    for side, sign, share in ((is_first, 1, p), (~is_first, -1, 1 - p)):
+        mean = outcome[side].mean()
+        effect += sign * mean
+        influence[side] = sign * (outcome[side] - mean) / share
+    return _estimate(float(effect), influence, _codes(key))
+
+
+def doubly_robust(outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, key: np.ndarray, *, seed: int = 0) -> Adjusted:
+    """How would the outcomes of the others differ, had they been first, as far as what was known tells?
 
     Parameters
     ----------
-    scores : Scores
-        From `doubly_robust`, with the two signs among the outcomes and *not* among what was known.
+    outcomes : array, (row, outcome)
+        Without missing values; the outcomes share the model of the side.
+    is_first : array of bool
+        The side of each row; both occur in several clusters.
+    known : array, (row, column)
+        What was known before, as numbers.
+    key : array of uint64
+        A hash of each row's cluster. It and `seed` decide which fold a cluster is in, and nothing else does.
 
     Returns
     -------
-    Corrected
-        The interval is Fieller's, by cluster; it has infinite bounds where the signs do not agree clearly.
+    Adjusted
+        The mean difference over the others whose chance of being first is above 0.05, for each outcome, with its interval by
+        cluster.
 
     Notes
     -----
-    The side cannot have moved a sign of what was there before. So where the sides differ in sign w although what was known is
-    levelled, that difference d(w) is hidden cause; and the outcome carries a(w) of it per unit of w, which the *other* sign z
-    tells without w's noise: a(w) = cov(z, y) / cov(z, w) of the residuals. The effect is d(y) - a(w) d(w), the two roles
-    of the signs taken in turn and averaged: d(y) - (d(w) cov(z, y) + d(z) cov(w, y)) / (2 cov(w, z)). The covariances within
-    the first weigh by the share of the others and the other way round, as the bias does.
+    Augmented inverse probability weighting with cross-fitting, for the mean over those that are not first: with e(x) the
+    chance of being first (logistic regression) and m(x) the mean outcome of the first (ridge regression), both fitted on the
+    other four folds of clusters, it is the mean of first (1 - e) / e (y - m) - (1 - first) (y - m), over the share of the
+    others. Assumes that nothing hidden drives both side and outcome: see `corrected`.
 
-    Assumes: neither sign is moved by the side; given the hidden cause and what was known, the errors of the two signs
-    are unrelated to each other and to outcome and side; outcome and signs are about linear in the hidden cause.
+    References
+    ----------
+    Chernozhukov et al. (2018), Double/debiased machine learning, Econometrics J. 21, section 5; trimming: Crump et al. (2009),
+    Biometrika 96.
+
+    Examples
+    --------
+    Nobody differs in what was known, so it is the plain difference of means:
+
+    >>> y = np.tile([3.0, 1.0], 50)[:, None]
+    >>> found = doubly_robust(y, y[:, 0] > 2, np.zeros((100, 1)), np.arange(100, dtype=np.uint64))
+    >>> round(found.estimates[0].effect, 3)
+    2.0
+    """
+    is_first = np.asarray(is_first, dtype=bool)
+    chance, mean = _cross_fitted(outcomes, is_first, known, key, seed)
+    kept = chance > OVERLAP
+    first, e = is_first[kept], chance[kept]
+    weight = np.where(first, (1 - e) / e, -1.0) / max((~first).mean(), 1e-300) if kept.any() else e
+    score = weight[:, None] * (outcomes[kept] - mean[kept])
+    other = ~first / max((~first).mean(), 1e-300) if kept.any() else e
+    estimates, cluster = [], _codes(key[kept])
+    for column in score.T:
+        effect = float(column.mean()) if (~first).any() else np.nan
+        estimates.append(_estimate(effect, column - other * effect, cluster))
+    return Adjusted(estimates, chance, kept)
+
+
+def _cross_fitted(
+    outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, key: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chance of being first, and the mean outcomes if first, from models of other clusters."""
+    fold, known = _fold(key, seed), _standard(known)
+    chance, mean = np.empty(len(fold)), np.empty(outcomes.shape)
+    start = _logistic(known, is_first)  # only where the steps begin: where they end does not depend on it
+    for held_out in np.unique(fold):
+        here, rest = fold == held_out, fold != held_out
+        chance[here] = _sigmoid(_with_one(known[here]) @ _logistic(known[rest], is_first[rest], start))
+        rows = rest & is_first
+        mean[here] = _ridge(known[rows], outcomes[rows], known[here])
+    return chance, mean
+
+
+def _fold(key: np.ndarray, seed: int) -> np.ndarray:
+    salt = np.uint64((seed * 0x9E3779B97F4A7C15 + 0x5851F42D4C957F2D) % 2**64)
+    with np.errstate(over="ignore"):
+        return (_mixed(np.asarray(key, dtype=np.uint64) ^ salt) % np.uint64(FOLDS)).astype(np.int64)
+
+
+def _standard(known: np.ndarray) -> np.ndarray:
+    """Columns with mean 0 and standard deviation 1; those that do not vary are left out."""
+    spread = known.std(axis=0)
+    return (known[:, spread > 0] - known[:, spread > 0].mean(axis=0)) / spread[spread > 0]
+
+
+def _logistic(known: np.ndarray, is_first: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
+    """Logistic regression with a slight pull to 0 (half the squared norm, as for `_ridge`), by Newton's steps from `start`."""
+    one, pull = _with_one(known), np.append(0.0, np.ones(known.shape[1]))
+    line = np.zeros(one.shape[1]) if start is None else start.copy()
+    for _ in range(25):
+        p = _sigmoid(one @ line)
+        slope = one.T @ (is_first - p) - pull * line
+        step = np.linalg.solve((one * (p * (1 - p))[:, None]).T @ one + np.diag(pull + 1e-9), slope)
+        line += step
+        if np.abs(step).max() < 1e-6:  # the next step would be of the order of its square
+            break
+    return line
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+
+
+def _ridge(known: np.ndarray, outcomes: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    one = _with_one(known)
+    pull = np.diag(np.append(1e-9, np.ones(known.shape[1])))
+    return _with_one(asked) @ np.linalg.solve(one.T @ one + pull, one.T @ outcomes)
+
+
+def _with_one(known: np.ndarray) -> np.ndarray:
+    return np.hstack([np.ones((len(known), 1)), known])
+
+
+def corrected(
+    outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, signs: np.ndarray, key: np.ndarray
+) -> list[Corrected]:
+    """How would the outcomes of the others differ, had they been first, with a hidden cause measured by two signs of it?
+
+    Parameters
+    ----------
+    outcomes : array, (row, outcome)
+    is_first, known, key
+        As in `doubly_robust`; the signs are *not* among `known`.
+    signs : array, (row, 2)
+        Two noisy readings of the hidden cause, as numbers.
+
+    Returns
+    -------
+    list of Corrected
+        The mean difference over those that are not first, one per outcome. Where `strength` is below 10 the interval cannot be
+        trusted (`holds`).
+
+    Notes
+    -----
+    Among the first, the outcome is a straight line of sign w and what was known, h(w, x). Fitted plainly its slope in w would
+    be too flat, since w is a noisy reading; so it is fitted where the *other* sign z tells (two-stage least squares, z the
+    instrument for w), and averaged over the others. The rows weigh by the squared odds of not being first given z and x, so
+    that the line is drawn near the others. The roles of the signs are taken in turn and averaged. Interval: linearised, by
+    cluster.
+
+    Assumes: the side moves neither sign; given the hidden cause and what was known, the errors of the two signs are unrelated
+    to each other, and to outcome and side; the outcome is about linear in the hidden cause near the others.
 
     References
     ----------
     Miao, Geng and Tchetgen Tchetgen (2018), Biometrika 105, and Tchetgen Tchetgen et al. (2024), An introduction to proximal
-    causal inference, Stat. Sci. 39 (this is their linear case); Fieller (1954), J. R. Stat. Soc. B 16.
+    causal inference, Stat. Sci. 39 (h is their outcome bridge, linear).
     """
-    w, z = signs
-    score = (scores.first - scores.other)[:, [outcome, w, z]]
-    r = scores.residual[:, [outcome, w, z]]
-    products = scores.weight[:, None] * np.column_stack([r[:, 2] * r[:, 0], r[:, 1] * r[:, 0], r[:, 1] * r[:, 2]])
-    (dy, dw, dz), (zy, wy, wz) = score.mean(axis=0), products.mean(axis=0)
-    of_y, of_w, of_z = (score - score.mean(axis=0)).T
-    of_zy, of_wy, of_wz = (products - products.mean(axis=0)).T
-    top = wz * dy - (dw * zy + dz * wy) / 2
-    of_top = of_wz * dy + wz * of_y - (of_w * zy + dw * of_zy + of_z * wy + dz * of_wy) / 2
-    covariance = _covariance([of_top, of_wz], scores.cluster)
-    strength = wz**2 / covariance[1, 1] if covariance[1, 1] > 0 else 0.0
-    return Corrected(top / wz if wz else np.nan, *_fieller(top, wz, covariance, _quantile(scores.cluster)), float(strength))
+    known, others, cluster = _standard(known), ~is_first, _codes(key)
+    mean_other = outcomes[others].mean(axis=0)
+    effect, influence, strength = -mean_other, -_influence_of_mean(outcomes, others, mean_other), np.inf
+    for w, z in ((0, 1), (1, 0)):
+        design, instruments = _with_one(np.column_stack([known, signs[:, w]])), _with_one(np.column_stack([known, signs[:, z]]))
+        e = _sigmoid(instruments @ _logistic(instruments[:, 1:], is_first)).clip(OVERLAP)
+        weight = np.where(is_first, ((1 - e) / e) ** NEAR, 0.0)
+        mean, part = _bridge(design, instruments * weight[:, None], outcomes, others)
+        effect, influence = effect + mean / 2, influence + part / 2
+        strength = min(strength, _strength(signs[:, [w, z]], _with_one(known), weight, cluster))
+    return [
+        Corrected(*_estimate(float(one), column, cluster), strength) for one, column in zip(effect, influence.T, strict=True)
+    ]
 
 
-def _fieller(top: float, bottom: float, covariance: np.ndarray, quantile: float) -> tuple[float, float]:
-    """Between which bounds lies a ratio of two estimates? Infinite ones where the bottom is not clear of zero."""
-    q = quantile**2
-    a = bottom**2 - q * covariance[1, 1]
-    b = top * bottom - q * covariance[0, 1]
-    c = top**2 - q * covariance[0, 0]
-    if a <= 0:
-        return -np.inf, np.inf
-    root = np.sqrt(max(0.0, b * b - a * c))
-    return float((b - root) / a), float((b + root) / a)
+def _influence_of_mean(values: np.ndarray, rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    return np.where(rows[:, None], values - mean, 0.0) / rows.mean()
+
+
+def _bridge(
+    design: np.ndarray, weighted: np.ndarray, outcomes: np.ndarray, others: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the others of the line through the first rows (those with weight), and each row's influence on it."""
+    inverse = np.linalg.pinv(weighted.T @ design)
+    line = inverse @ (weighted.T @ outcomes)
+    fitted = design @ line
+    mean = fitted[others].mean(axis=0)
+    pull = weighted @ (inverse.T @ design[others].mean(axis=0)) * len(design)
+    return mean, _influence_of_mean(fitted, others, mean) + pull[:, None] * (outcomes - fitted)
+
+
+def _strength(signs: np.ndarray, known: np.ndarray, weight: np.ndarray, cluster: np.ndarray) -> float:
+    """The F statistic of the two signs' agreement where what was known is the same, by cluster."""
+    heavy = known * weight[:, None]
+    rest = signs - known @ (np.linalg.pinv(heavy.T @ known) @ (heavy.T @ signs))
+    together = weight * rest[:, 0] * rest[:, 1]
+    error = _error(together - weight * together.mean() / max(weight.mean(), 1e-300), cluster)
+    return float((together.mean() / error) ** 2) if error > 0 else 0.0
+
+
+def _codes(key: np.ndarray) -> np.ndarray:
+    return np.unique(key, return_inverse=True)[1]
+
+
+def _estimate(effect: float, influence: np.ndarray, cluster: np.ndarray) -> Estimate:
+    half = float(stdtrit(max(1, cluster.max(initial=0)), (1 + LEVEL) / 2)) * _error(influence, cluster)
+    return Estimate(effect, effect - half, effect + half)
+
+
+def _error(influence: np.ndarray, cluster: np.ndarray) -> float:
+    """Standard error of a mean between clusters, from each row's influence on it."""
+    sums = np.bincount(cluster, weights=influence)
+    return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / max(1, len(influence)))
 
 
 def paired_scores(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,7 @@ from cxlib.words.escalation import (
 )
 from cxlib.words.journey import say_ends, say_forced, say_funnel, say_log, say_mood, say_time_to, say_transitions
 from cxlib.words.levers import say_absorbing, say_first_order, say_lever, say_removal, say_sensitivity
+from cxlib.words.moves import say_left_moves, say_overlap, say_what_if
 from cxlib.words.numbers import rounded
 from cxlib.words.paths import say_flow, say_loops, say_returns, say_steps, say_variants
 from cxlib.words.stories import say_story
@@ -75,6 +76,7 @@ __all__ = [
     "say_gain",
     "say_kinds",
     "say_largest",
+    "say_left_moves",
     "say_lever",
     "say_links",
     "say_log",
@@ -86,6 +88,7 @@ __all__ = [
     "say_moved",
     "say_odd",
     "say_order",
+    "say_overlap",
     "say_reasons",
     "say_reliability",
     "say_removal",
@@ -113,4 +116,5 @@ __all__ = [
     "say_variants",
     "say_watch_out",
     "say_weeks",
+    "say_what_if",
 ]

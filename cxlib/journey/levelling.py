@@ -1,0 +1,180 @@
+"""Two sides of cases made comparable: plainly, by what was known before, and by two signs of how severe a case is.
+
+Used by `left_moves` and `what_if`, which say which cases are compared and what the sides are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from cxlib import stats
+from cxlib.eventlog import EventLog
+from cxlib.journey.cases import SIGNS
+from cxlib.schema import DataError
+
+FEWEST, FEWEST_CUSTOMERS = 100, 30  # cases and customers that a side needs: with fewer nothing is estimated
+KNOWN = 0.9  # a column is used where it is known of this share of either side: where it is not, its absence tells the side
+RARE = 20  # levels with fewer cases are taken together
+MOST = 200_000  # cases of one comparison: beyond, whole customers are drawn by their key
+MISSED = 1 / 8  # of what the signs revealed, that much more may be hidden: the band's width beyond the interval
+BINS = 20
+ESTIMATES = ("naive", "adjusted", "effect")
+_BOUNDS = [f"{name}{end}" for name in ESTIMATES for end in ("", "_low", "_high")]
+NUMBERS = [*_BOUNDS, "band_low", "band_high", "strength", "overlap"]
+
+
+@dataclass(frozen=True)
+class Levelled:
+    """What a comparison of two sides found; `rows` has one entry per outcome with the keys `NUMBERS`, `corrected`, `why`."""
+
+    rows: list[dict]
+    chance: np.ndarray  # of being on the first side, one per case compared; NaN where nothing was estimated
+
+
+def levelled(outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, seed: int) -> Levelled:
+    """How would the outcomes of the other side differ, had its cases been on the first: plainly, adjusted, corrected?
+
+    `outcomes` has one column per outcome, `known` one row per case (the columns of `cases`), `key` is each case's customer.
+    """
+    why = _too_few(is_first, key)
+    if why:
+        return Levelled([_nothing(why)] * outcomes.shape[1], np.full(len(is_first), np.nan))
+    with threadpool_limits(1):  # the matrices are narrow: more threads only wait for each other
+        return _estimated(outcomes, is_first, known, key, seed)
+
+
+def _estimated(outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, seed: int) -> Levelled:
+    columns = _used(known, is_first)
+    plain = [name for name in columns if name not in SIGNS]
+    signs, unclear = _signs(known, columns)
+    adjusted = stats.doubly_robust(outcomes, is_first, numbers(known, columns), key, seed=seed)
+    kept = adjusted.kept
+    why = _too_few(is_first[kept], key[kept])
+    if why:
+        return Levelled([_nothing(f"{why} with counterparts on the other side")] * outcomes.shape[1], adjusted.chance)
+    found: list = [None] * outcomes.shape[1]
+    if signs is not None:
+        found = stats.corrected(outcomes[kept], is_first[kept], numbers(known, plain)[kept], signs[kept], key[kept])
+    share = float(kept[~is_first].mean())
+    rows = [
+        _row(stats.plain_difference(y, is_first, key), estimate, one, unclear) | {"overlap": share}
+        for y, estimate, one in zip(outcomes.T, adjusted.estimates, found, strict=True)
+    ]
+    return Levelled(rows, adjusted.chance)
+
+
+def _too_few(is_first: np.ndarray, key: np.ndarray) -> str:
+    for side in (is_first, ~is_first):
+        if side.sum() < FEWEST or len(np.unique(key[side])) < FEWEST_CUSTOMERS:
+            return f"fewer than {FEWEST} cases or {FEWEST_CUSTOMERS} customers on a side"
+    return ""
+
+
+def _nothing(why: str) -> dict:
+    return dict.fromkeys(NUMBERS, np.nan) | {"corrected": False, "why": why}
+
+
+def _row(naive: stats.Estimate, adjusted: stats.Estimate, found: stats.Corrected | None, unclear: str) -> dict:
+    """One outcome's numbers: the corrected difference where the signs agree clearly, else the adjusted one."""
+    holds = found is not None and found.holds
+    best = stats.Estimate(*found[:3]) if found is not None and holds else adjusted
+    names = dict(zip(_BOUNDS, [*naive, *adjusted, *best], strict=True))
+    low, high = _band(best, adjusted.effect if holds else None)
+    if found is not None and not holds:
+        unclear = f"{SIGNS[0]} and {SIGNS[1]} do not agree clearly (F = {found.strength:.1f}, {stats.STRONG:.0f} needed)"
+    strength = found.strength if found is not None else np.nan
+    return names | {
+        "band_low": low, "band_high": high, "strength": strength, "corrected": holds, "why": "" if holds else unclear,
+    }  # fmt: skip
+
+
+def _band(best: stats.Estimate, adjusted: float | None) -> tuple[float, float]:
+    """The interval, wider by what an unseen cause may do: with a correction (`adjusted` given) an eighth of it more; without
+    one anything up to undoing the effect."""
+    if adjusted is None:
+        half = best.high - best.effect
+        return min(best.low, -half), max(best.high, half)
+    more = MISSED * abs(adjusted - best.effect)
+    return best.low - more, best.high + more
+
+
+def checked(log: EventLog, known: pd.DataFrame) -> pd.DataFrame:
+    """What was known, one row per case; raises DataError where it is not."""
+    if len(known) != log.n_cases:
+        raise DataError(
+            f"known has {len(known):,} rows, the log {log.n_cases:,} cases: pass journey.cases(log, dataset) of the same log"
+        )
+    return known.reset_index(drop=True)
+
+
+def drawn(log: EventLog, rows: np.ndarray) -> np.ndarray:
+    """The cases to compare: all, or beyond `MOST` those of customers drawn by their key."""
+    if len(rows) <= MOST:
+        return rows
+    key = log.customer_key[log.customer_of_case[rows]]
+    return rows[key <= np.quantile(key, MOST / len(rows))]
+
+
+def _used(known: pd.DataFrame, is_first: np.ndarray) -> list[str]:
+    """Columns known of enough cases of either side; numbers that the log has of some cases only (earlier mood) always."""
+    return [name for name in known if _is_gap(known[name]) or min(_shares(known[name], is_first)) >= KNOWN]
+
+
+def _is_gap(values: pd.Series) -> bool:
+    return values.name == "earlier_mood"
+
+
+def _shares(values: pd.Series, is_first: np.ndarray) -> tuple[float, float]:
+    there = values.notna().to_numpy()
+    first, other = there[is_first], there[~is_first]
+    return float(first.mean()) if len(first) else 0.0, float(other.mean()) if len(other) else 0.0
+
+
+def known_shares(known: pd.DataFrame, is_first: np.ndarray) -> pd.DataFrame:
+    """Of what share of either side is each column known, and is it used? One row per column: target, source, used."""
+    shares = [_shares(known[name], is_first) for name in known]
+    used = _used(known, is_first) if is_first.any() and (~is_first).any() else []
+    table = pd.DataFrame(shares, columns=["known_target", "known_source"])
+    return table.assign(column=list(known), used=[name in used for name in known])
+
+
+def _signs(known: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray | None, str]:
+    """The two signs of severity as numbers, 0 where one is missing; or none, and why."""
+    missing = [name for name in SIGNS if name not in columns]
+    if missing:
+        there = "is not known" if missing[0] not in known else f"is known of fewer than {KNOWN:.0%} of a side"
+        return None, f"{missing[0]} {there}"
+    both = known[list(SIGNS)].notna().all(axis=1).to_numpy()
+    found = np.zeros((len(known), 2))
+    found[both] = np.column_stack(stats.paired_scores(*(known.loc[both, name].to_numpy() for name in SIGNS)))
+    return found, ""
+
+
+def numbers(known: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """The columns as numbers: counts on a log scale, means where a number is missing, one column per level of a word."""
+    return np.hstack([np.zeros((len(known), 0)), *(_as_numbers(known[name]) for name in columns)])
+
+
+def _as_numbers(values: pd.Series) -> np.ndarray:
+    if str(values.name).startswith("n_"):
+        return np.log1p(values.to_numpy(dtype=float))[:, None]
+    if pd.api.types.is_numeric_dtype(values):
+        plain = values.astype(float)
+        return plain.fillna(plain.mean()).fillna(0.0).to_numpy()[:, None]
+    words = values.astype(object).where(values.notna(), "(none)").astype(str)
+    n = words.value_counts()
+    common = sorted(n.index[n >= RARE], key=lambda word: (-n[word], word))[1:]  # compared with the most frequent one
+    place = pd.Index(common).get_indexer(words) if common else np.full(len(words), -1)
+    return (place[:, None] == np.arange(len(common))[None, :]).astype(float)
+
+
+def binned(chance: np.ndarray, is_first: np.ndarray) -> pd.DataFrame:
+    """Cases by their chance of being on the first side: low, high, n_target, n_source."""
+    edges, seen = np.linspace(0, 1, BINS + 1), ~np.isnan(chance)
+    place = np.minimum((np.nan_to_num(chance) * BINS).astype(int), BINS - 1)
+    first, other = (np.bincount(place[side & seen], minlength=BINS) for side in (is_first, ~is_first))
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "n_target": first, "n_source": other})

@@ -1,0 +1,152 @@
+"""Moving left in sentences: what it would change, what it assumes, and how much could hide behind it."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from cxlib.journey import LeftMoves, WhatIf
+from cxlib.redact import escape
+from cxlib.words.numbers import count, decimal, percent, plural
+
+_NAMES = {"mood": "mood at the end", "hours": "hours to the end", "return": "the share who come back"}
+
+
+def say_left_moves(found: LeftMoves, outcome: str = "mood") -> str:
+    """What cases would gain by ending one stage further left, in one outcome, and what this rests on."""
+    name = f"{_NAMES[outcome]}{f' within {escape(found.within)}' if outcome == 'return' else ''}"
+    table = found.table[found.table["outcome"] == outcome] if len(found.table) else found.table
+    told = table[table["effect"].notna()] if len(table) else table
+    if told.empty:
+        why = f" ({escape(table['why'].iloc[0])})" if len(table) else ""
+        return f"No pair of neighbouring stages has enough cases to say how {name} would change one stage further left{why}."
+    said = f"**One stage further left, {name} would change by** " + "; ".join(_pair(row, outcome) for _, row in told.iterrows())
+    return f"{said}. {_rests_on(told, outcome)}"
+
+
+def _pair(row: pd.Series, outcome: str) -> str:
+    return (
+        f"{_signed(row['effect'], outcome)} from {escape(row['source'])} to {escape(row['target'])} "
+        f"(95 %: {_signed(row['effect_low'], outcome)} to {_signed(row['effect_high'], outcome)}; "
+        f"{_signed(row['naive'], outcome)} if plainly compared; n = {count(row['n_source'])} and {count(row['n_target'])})"
+    )
+
+
+def _signed(x: float, outcome: str) -> str:
+    if math.isnan(x):
+        return "unknown"
+    if outcome == "return":
+        return f"{100 * x:+.1f} points"
+    return f"{x:+.1f}" if outcome == "hours" else f"{x:+.2f}"
+
+
+def _rests_on(told: pd.DataFrame, outcome: str) -> str:
+    """The caveat: corrected or only adjusted, the bands, and the E-value of the weakest."""
+    right, plain = told[told["corrected"]], told[~told["corrected"].astype(bool)]
+    said = ""
+    if len(right):
+        whom = "These are" if right.equals(told) else f"From {_list(right['source'])} this is"
+        said += (
+            f"{whom} corrected for severity as impact and urgency tell it, which assumes that these err independently and that "
+            f"where a case ends does not move them; if an eighth more is hidden than they show: {_bands(right, outcome)}. "
+        )
+    if len(plain):
+        whom = "These are" if plain.equals(told) else f"From {_list(plain['source'])} this is"
+        said += (
+            f"{whom} only adjusted for what was known before, since {escape(_reasons(plain))}: severity may explain all of it, "
+            f"so the truth may lie anywhere from nothing to it ({_bands(plain, outcome)}). "
+        )
+    row = told.loc[told["e_bound"].fillna(math.inf).idxmin()]
+    if math.isnan(row["e_value"]):
+        return said.strip()
+    last = f"An unseen cause would have to go with the end and the outcome by a risk ratio of {decimal(row['e_value'], 1)} "
+    bound = "its interval already holds no effect" if row["e_bound"] <= 1 else f"{decimal(row['e_bound'], 1)} for its interval"
+    return f"{said}{last}to undo the one from {escape(row['source'])}, the most easily undone ({bound})."
+
+
+def _bands(rows: pd.DataFrame, outcome: str) -> str:
+    parts = [
+        f"{_signed(row['band_low'], outcome)} to {_signed(row['band_high'], outcome)} from {escape(row['source'])}"
+        for _, row in rows.iterrows()
+    ]
+    return ", ".join(parts)
+
+
+def _reasons(rows: pd.DataFrame) -> str:
+    return " and ".join(dict.fromkeys(rows["why"]))
+
+
+def _list(names: pd.Series) -> str:
+    return " and ".join(escape(name) for name in names)
+
+
+def say_overlap(found: LeftMoves) -> str:
+    """Of how many cases there are comparable ones on the other side."""
+    told = (
+        found.table[(found.table["outcome"] == "hours") & found.table["overlap"].notna()] if len(found.table) else found.table
+    )
+    if told.empty:
+        return "No pair of neighbouring stages has enough cases to compare."
+    parts = [
+        f"{percent(row['overlap'])} of the {count(row['n_source'])} that ended at {escape(row['source'])}, among "
+        f"{count(row['n_target'])} at {escape(row['target'])}"
+        for _, row in told.iterrows()
+    ]
+    return (
+        f"By what was known before, there are comparable cases one stage further left for {'; '.join(parts)}. Of the others "
+        "nothing is said; that cases look alike by what is known does not mean that they are."
+    )
+
+
+def say_what_if(found: WhatIf) -> str:
+    """What the move would change, how many would still go on, and what this rests on."""
+    table = found.table.set_index("outcome")
+    source, target = escape(found.source), escape(found.target)
+    n = int(table["n"].iloc[0])
+    about = f" about {escape(found.topic)}" if found.topic is not None else ""
+    whom = f"the {plural(n, 'closed case')}{about} that {'reaches' if n == 1 else 'reach'} {source}"
+    if table["change"].isna().all():
+        why = escape(table["why"].iloc[0])
+        return f"Too few cases to say what would change if some of {whom} went to {target} instead ({why})."
+    still, low, high = found.still
+    last = escape(found.escalation)
+    band = f"{_amount(table.loc['calls', 'band_low'])} to {_amount(table.loc['calls', 'band_high'])}"
+    said = (
+        f"**If {percent(found.share)} of {whom} went to {target} instead** ({decimal(found.moved, 0)} cases), "
+        f"{'; '.join(_change(name, row, found) for name, row in table.iterrows() if name != 'cases')}. "
+        f"Of those moved {percent(still)} would reach {source} all the same "
+        f"({percent(low)} to {percent(high)} with what may be hidden), as comparable cases at {target} do. "
+    )
+    if found.corrected:
+        said += (
+            "Severity is corrected for as impact and urgency tell it, which takes them to err independently; if an eighth more "
+            f"is hidden, touches at {last} change by {band}. "
+        )
+    else:
+        said += (
+            f"It is only adjusted for what was known before, since {escape(table['why'].iloc[0])}: who goes to {target} may be "
+            f"milder, so the true change of touches at {last} may be anything from {band}. "
+        )
+    there = plural(found.compared, "case")
+    return f"{said}It takes it that {target} copes with more cases as well as now (read from {there} there)."
+
+
+def _change(name: str, row: pd.Series, found: WhatIf) -> str:
+    if name == "mood":
+        return (
+            f"mood at the end over all n would be {decimal(row['then'], 3)} instead of {decimal(row['now'], 3)} "
+            f"({row['change']:+.3f}, 95 %: {row['low']:+.3f} to {row['high']:+.3f})"
+        )
+    what = f"touches at {escape(found.escalation)}" if name == "calls" else "the cost"
+    bounds = f"95 %: {_amount(row['low'])} to {_amount(row['high'])}"
+    return f"{what} would change by {_amount(row['change'])} of {count(row['now'])} ({bounds})"
+
+
+def _amount(x: float) -> str:
+    """A signed amount; small ones with a digit.
+
+    >>> _amount(-1234.5), _amount(0.26)
+    ('-1,234', '+0.3')
+    """
+    return f"{x:+,.0f}" if abs(x) >= 20 else f"{x:+.1f}"
