@@ -231,7 +231,7 @@ def test_a_sign_that_one_side_rarely_has_is_not_used(planted):
     world, log, known = planted
     partly = known.assign(urgency=known["urgency"].where(world.end != 1))
     found = journey.left_moves(log, partly)
-    assert found.table.set_index("source").loc["chatbot", "why"].iloc[0] == "urgency is known of fewer than 90% of a side"
+    assert found.table.set_index("source").loc["chatbot", "why"].iloc[0] == "urgency is known of fewer than 90 % of a side"
     told = found.known.set_index(["source", "column"]).loc[("chatbot", "urgency")]
     assert (told["known_target"], told["known_source"], told["used"]) == (0, 1, False)
 
@@ -358,6 +358,8 @@ def test_a_change_grows_with_the_share_and_a_topic_has_its_own_cases(planted, as
     assert (nobody.table["change"] == 0).all()
     one = journey.what_if(log, topic="refund_missing", known=known)
     assert one.table["n"].iloc[0] < asked.table["n"].iloc[0] / 5
+    assert one.corrected
+    assert one.overlap["n_source"].sum() == one.table["n"].iloc[0]
     assert "cost" not in set(one.table["outcome"])
 
 
@@ -378,6 +380,59 @@ def test_the_resimulated_truth_is_what_the_chain_gives_by_algebra():
     assert found["calls"] == pytest.approx(visits[:, 3].mean() - (calls == 4).sum() / len(cases), abs=0.01)
     mood = (ends * world.mood_if[cases][:, 1:]).sum(axis=1) - world.mood_if[cases, world.end[cases]]
     assert found["mood"] == pytest.approx(mood.mean(), abs=0.003)
+
+
+# What is said and shown
+
+
+def test_sentences_and_figures_say_what_the_tables_hold(moved, asked):
+    row = moved.table.set_index(["source", "outcome"]).loc[("phone", "mood")]
+    said = words.say_left_moves(moved)
+    assert f"{row['effect']:+.2f} from phone to agent (95 %: {row['effect_low']:+.2f} to {row['effect_high']:+.2f}" in said
+    assert f"n = {row['n_source']:,} and {row['n_target']:,}" in said
+    assert "corrected for severity" in said and "points" in words.say_left_moves(moved, "return")
+    calls = asked.table.set_index("outcome").loc["calls"]
+    assert f"touches at phone would change by {calls['change']:+,.0f} of {calls['now']:,.0f}" in words.say_what_if(asked)
+    assert f"{100 * asked.still[0]:.1f} % would reach phone all the same" in words.say_what_if(asked)
+    ax = figures.draw_left_moves(moved)
+    assert {f"corrected {x:+.3g}" for x in moved.table.loc[moved.table["outcome"] == "mood", "effect"]} <= {
+        text.get_text() for text in ax.texts
+    }
+    heights = sum(bar.get_height() != 0 for bar in figures.draw_overlap(moved).patches)
+    assert heights == (moved.overlap[["n_target", "n_source"]].to_numpy() > 0).sum()
+    assert any(f"now {calls['now']:,.0f}" in text.get_text() for text in figures.draw_what_if(asked).texts)
+    plt.close("all")
+
+
+def test_without_a_correction_the_sentences_say_that_severity_may_explain_it(planted):
+    _, log, _ = planted
+    found, whatif = journey.left_moves(log), journey.what_if(log)
+    assert "severity may explain all of it" in words.say_left_moves(found)
+    assert "impact is not known" in words.say_left_moves(found)
+    assert "only adjusted" in words.say_what_if(whatif)
+    drawn = [text.get_text() for text in figures.draw_left_moves(found).texts]
+    assert not any("corrected" in text for text in drawn)
+    plt.close("all")
+
+
+def test_names_from_data_are_escaped():
+    evil = Settings(
+        stages=("a<script>", "b$x$", "c"),
+        escalation="c",
+        problem_from="a<script>",
+        observed_until=pd.Timestamp("1971", tz="UTC"),
+    )
+    rng = np.random.default_rng(1)
+    ways = {f"u{i}": " ".join(rng.permutation(evil.stages)[: rng.integers(1, 4)]) for i in range(700)}
+    log = from_paths(settings=evil, **ways)
+    known = journey.cases(log).assign(topic="<b>")
+    found, whatif = journey.left_moves(log, known), journey.what_if(log, topic="<b>", known=known)
+    assert found.table["effect"].notna().any()
+    told = words.say_left_moves(found, "hours") + words.say_overlap(found) + words.say_what_if(whatif)
+    assert "<script>" not in told and "<b>" not in told
+    for ax in (figures.draw_left_moves(found, "hours"), figures.draw_overlap(found), figures.draw_what_if(whatif)):
+        ax.figure.canvas.draw()
+    plt.close("all")
 
 
 # The planted worlds

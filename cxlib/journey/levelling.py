@@ -35,36 +35,54 @@ class Levelled:
     chance: np.ndarray  # of being on the first side, one per case compared; NaN where nothing was estimated
 
 
-def levelled(outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, seed: int) -> Levelled:
+def levelled(
+    outcomes: np.ndarray,
+    is_first: np.ndarray,
+    known: pd.DataFrame,
+    key: np.ndarray,
+    *,
+    seed: int,
+    asked: np.ndarray | None = None,
+) -> Levelled:
     """How would the outcomes of the other side differ, had its cases been on the first: plainly, adjusted, corrected?
 
     `outcomes` has one column per outcome, `known` one row per case (the columns of `cases`), `key` is each case's customer.
+    `asked` says which cases of the other side it is about; further ones only help to draw the line of `stats.corrected`.
     """
-    why = _too_few(is_first, key)
+    rows = np.ones(len(is_first), dtype=bool) if asked is None else is_first | asked
+    why = _too_few(is_first[rows], key[rows])
     if why:
         return Levelled([_nothing(why)] * outcomes.shape[1], np.full(len(is_first), np.nan))
     with threadpool_limits(1):  # the matrices are narrow: more threads only wait for each other
-        return _estimated(outcomes, is_first, known, key, seed)
+        return _estimated(outcomes, is_first, known, key, rows, seed)
 
 
-def _estimated(outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, seed: int) -> Levelled:
-    columns = _used(known, is_first)
+def _estimated(
+    outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, rows: np.ndarray, seed: int
+) -> Levelled:
+    columns = _used(known[rows], is_first[rows])
     plain = [name for name in columns if name not in SIGNS]
     signs, unclear = _signs(known, columns)
-    adjusted = stats.doubly_robust(outcomes, is_first, numbers(known, columns), key, seed=seed)
-    kept = adjusted.kept
-    why = _too_few(is_first[kept], key[kept])
+    everything = numbers(known, columns)
+    adjusted = stats.doubly_robust(outcomes[rows], is_first[rows], everything[rows], key[rows], seed=seed)
+    kept, chance = np.ones(len(rows), dtype=bool), np.full(len(rows), np.nan)
+    kept[rows], chance[rows] = adjusted.kept, adjusted.chance
+    left = rows & kept
+    why = _too_few(is_first[left], key[left])
     if why:
-        return Levelled([_nothing(f"{why} with counterparts on the other side")] * outcomes.shape[1], adjusted.chance)
+        return Levelled([_nothing(f"{why} with counterparts on the other side")] * outcomes.shape[1], chance)
     found: list = [None] * outcomes.shape[1]
     if signs is not None:
-        found = stats.corrected(outcomes[kept], is_first[kept], numbers(known, plain)[kept], signs[kept], key[kept])
-    share = float(kept[~is_first].mean())
-    rows = [
-        _row(stats.plain_difference(y, is_first, key), estimate, one, unclear) | {"overlap": share}
-        for y, estimate, one in zip(outcomes.T, adjusted.estimates, found, strict=True)
+        known_but_signs = numbers(known, plain)
+        parts = (outcomes, is_first, known_but_signs, signs, key, rows)
+        found = stats.corrected(*(part[kept] for part in parts))
+    share = float(kept[rows & ~is_first].mean())
+    naive = [stats.plain_difference(y, is_first[rows], key[rows]) for y in outcomes[rows].T]
+    answers = [
+        _row(plainly, estimate, one, unclear) | {"overlap": share}
+        for plainly, estimate, one in zip(naive, adjusted.estimates, found, strict=True)
     ]
-    return Levelled(rows, adjusted.chance)
+    return Levelled(answers, chance)
 
 
 def _too_few(is_first: np.ndarray, key: np.ndarray) -> str:
@@ -146,7 +164,7 @@ def _signs(known: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray | None, 
     """The two signs of severity as numbers, 0 where one is missing; or none, and why."""
     missing = [name for name in SIGNS if name not in columns]
     if missing:
-        there = "is not known" if missing[0] not in known else f"is known of fewer than {KNOWN:.0%} of a side"
+        there = "is not known" if missing[0] not in known else f"is known of fewer than {100 * KNOWN:.0f} % of a side"
         return None, f"{missing[0]} {there}"
     both = known[list(SIGNS)].notna().all(axis=1).to_numpy()
     found = np.zeros((len(known), 2))

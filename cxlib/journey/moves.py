@@ -121,7 +121,7 @@ def _move(
     chance = np.full(len(here), np.nan)
     for names in _alike(values):
         told = ~np.isnan(values[:, names[0]])
-        result = levelled(values[told][:, names], at_left[told], known[told], key[told], seed)
+        result = levelled(values[told][:, names], at_left[told], known[told], key[told], seed=seed)
         counts = {"n_source": int((told & ~at_left).sum()), "n_target": int((told & at_left).sum())}
         for name, row in zip(names, result.rows, strict=True):
             found[OUTCOMES[name]] = row | _e_values(row, values[told, name], at_left[told], OUTCOMES[name]) | counts

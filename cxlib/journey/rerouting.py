@@ -109,23 +109,26 @@ def what_if(
     if not 0 <= share <= 1:
         raise DataError(f"share={share} is not between 0 and 1: write 0.1 for 10 %")
     at_right, at_left = first_touch(log, log.stage == right), first_touch(log, log.stage == left)
-    moves = np.flatnonzero((at_right < log.n_touches) & of_topic & ~log.case_open)
-    tells = drawn(log, np.flatnonzero((at_left < at_right) & ~log.case_open))
-    rows, is_first = np.append(tells, moves), np.arange(len(tells) + len(moves)) < len(tells)
-    start = np.append(at_left[tells], at_right[moves])
-    values, names = _after(log, rows, start, right, cost)
-    result = levelled(values, is_first, frame.iloc[rows], log.customer_key[log.customer_of_case[rows]], seed)
-    now = dict(zip(names, _now(log, moves, values[~is_first], names, cost), strict=True))
+    reached = (at_right < log.n_touches) & ~log.case_open
+    moves = np.flatnonzero(reached & of_topic)
+    tells, others = (drawn(log, np.flatnonzero(some)) for some in ((at_left < at_right) & ~log.case_open, reached))
+    rows, is_first = np.append(tells, others), np.arange(len(tells) + len(others)) < len(tells)
+    asked = ~is_first & of_topic[rows]
+    values, names = _after(log, rows, np.append(at_left[tells], at_right[others]), right, cost)
+    key = log.customer_key[log.customer_of_case[rows]]
+    result = levelled(values, is_first, frame.iloc[rows], key, seed=seed, asked=asked)
+    now = dict(zip(names, _now(log, moves, names, cost), strict=True))
     size = {name: share * (1 if name == MOOD else len(moves)) for name in names}
     table = pd.DataFrame(
         [_changed(name, now[name], size[name], row) | {"n": len(moves)} for name, row in zip(names, result.rows, strict=True)]
     )
+    here = is_first | asked
     reach = result.rows[0]
     still = [float(np.clip(1 + reach[name], 0, 1)) for name in ("effect", "band_low", "band_high")]
     return WhatIf(
         table=table,
-        overlap=binned(result.chance, is_first),
-        known=known_shares(frame.iloc[rows], is_first),
+        overlap=binned(result.chance[here], is_first[here]),
+        known=known_shares(frame.iloc[rows[here]], is_first[here]),
         topic=topic,
         share=share,
         source=log.stages[right],
@@ -210,14 +213,12 @@ def _mood_at_end(log: EventLog) -> np.ndarray:
     return mean + np.where(felt, mood - mean, 0.0) / np.where(known > 0, share, 1.0)[stage]
 
 
-def _now(
-    log: EventLog, moves: np.ndarray, values: np.ndarray, names: list[str], cost: Mapping[str, float] | None
-) -> list[float]:
+def _now(log: EventLog, moves: np.ndarray, names: list[str], cost: Mapping[str, float] | None) -> list[float]:
     """As counted: cases, calls and cost of whole cases, mood as a mean."""
     start, end = log.case_start[:-1][moves], log.case_start[1:][moves]
     whole = {CALLS: _between(log.stage == log.escalation, start, end).sum(), REACH: float(len(moves))}
     if MOOD in names:
-        whole[MOOD] = float(values[:, names.index(MOOD)].mean()) if len(moves) else np.nan
+        whole[MOOD] = float(_mood_at_end(log)[moves].mean()) if len(moves) else np.nan
     if cost:
         whole[COST] = _between(_price(log, cost)[log.stage], start, end).sum()
     return [float(whole[name]) for name in names]

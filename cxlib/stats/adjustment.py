@@ -19,7 +19,6 @@ from cxlib.stats.intervals import LEVEL, _mixed
 FOLDS = 5
 OVERLAP = 0.05  # rows with a smaller chance of being first have no counterpart on the other side: left out
 STRONG = 10.0  # an F statistic below this is that of a weak instrument (Staiger and Stock 1997)
-NEAR = 2.0  # power of the odds by which `corrected` weighs: the higher, the nearer to the others its straight line is drawn
 
 
 class Estimate(NamedTuple):
@@ -180,7 +179,12 @@ def _with_one(known: np.ndarray) -> np.ndarray:
 
 
 def corrected(
-    outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, signs: np.ndarray, key: np.ndarray
+    outcomes: np.ndarray,
+    is_first: np.ndarray,
+    known: np.ndarray,
+    signs: np.ndarray,
+    key: np.ndarray,
+    asked: np.ndarray | None = None,
 ) -> list[Corrected]:
     """How would the outcomes of the others differ, had they been first, with a hidden cause measured by two signs of it?
 
@@ -191,19 +195,21 @@ def corrected(
         As in `doubly_robust`; the signs are *not* among `known`.
     signs : array, (row, 2)
         Two noisy readings of the hidden cause, as numbers.
+    asked : array of bool, optional
+        Which of the others the answer is about: all unless given. The line is drawn near all of them either way.
 
     Returns
     -------
     list of Corrected
-        The mean difference over those that are not first, one per outcome. Where `strength` is below 10 the interval cannot be
+        The mean difference over the others asked about, one per outcome. Where `strength` is below 10 the interval cannot be
         trusted (`holds`).
 
     Notes
     -----
     Among the first, the outcome is a straight line of sign w and what was known, h(w, x). Fitted plainly its slope in w would
     be too flat, since w is a noisy reading; so it is fitted where the *other* sign z tells (two-stage least squares, z the
-    instrument for w), and averaged over the others. The rows weigh by the squared odds of not being first given z and x, so
-    that the line is drawn near the others. The roles of the signs are taken in turn and averaged. Interval: linearised, by
+    instrument for w), and averaged over the others. The rows weigh by the odds of not being first given z and x, so that
+    the line is drawn near the others. The roles of the signs are taken in turn and averaged. Interval: linearised, by
     cluster.
 
     Assumes: the side moves neither sign; given the hidden cause and what was known, the errors of the two signs are unrelated
@@ -214,13 +220,13 @@ def corrected(
     Miao, Geng and Tchetgen Tchetgen (2018), Biometrika 105, and Tchetgen Tchetgen et al. (2024), An introduction to proximal
     causal inference, Stat. Sci. 39 (h is their outcome bridge, linear).
     """
-    known, others, cluster = _standard(known), ~is_first, _codes(key)
+    known, others, cluster = _standard(known), ~is_first if asked is None else asked & ~is_first, _codes(key)
     mean_other = outcomes[others].mean(axis=0)
     effect, influence, strength = -mean_other, -_influence_of_mean(outcomes, others, mean_other), np.inf
     for w, z in ((0, 1), (1, 0)):
         design, instruments = _with_one(np.column_stack([known, signs[:, w]])), _with_one(np.column_stack([known, signs[:, z]]))
         e = _sigmoid(instruments @ _logistic(instruments[:, 1:], is_first)).clip(OVERLAP)
-        weight = np.where(is_first, ((1 - e) / e) ** NEAR, 0.0)
+        weight = np.where(is_first, (1 - e) / e, 0.0)
         mean, part = _bridge(design, instruments * weight[:, None], outcomes, others)
         effect, influence = effect + mean / 2, influence + part / 2
         strength = min(strength, _strength(signs[:, [w, z]], _with_one(known), weight, cluster))

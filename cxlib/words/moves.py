@@ -8,6 +8,7 @@ import pandas as pd
 
 from cxlib.journey import LeftMoves, WhatIf
 from cxlib.redact import escape
+from cxlib.schema import spelled
 from cxlib.words.numbers import count, decimal, percent, plural
 
 _NAMES = {"mood": "mood at the end", "hours": "hours to the end", "return": "the share who come back"}
@@ -15,11 +16,11 @@ _NAMES = {"mood": "mood at the end", "hours": "hours to the end", "return": "the
 
 def say_left_moves(found: LeftMoves, outcome: str = "mood") -> str:
     """What cases would gain by ending one stage further left, in one outcome, and what this rests on."""
-    name = f"{_NAMES[outcome]}{f' within {escape(found.within)}' if outcome == 'return' else ''}"
+    name = f"{_NAMES[outcome]}{f' within {spelled(found.within)}' if outcome == 'return' else ''}"
     table = found.table[found.table["outcome"] == outcome] if len(found.table) else found.table
     told = table[table["effect"].notna()] if len(table) else table
     if told.empty:
-        why = f" ({escape(table['why'].iloc[0])})" if len(table) else ""
+        why = f" ({table['why'].iloc[0]})" if len(table) else ""
         return f"No pair of neighbouring stages has enough cases to say how {name} would change one stage further left{why}."
     said = f"**One stage further left, {name} would change by** " + "; ".join(_pair(row, outcome) for _, row in told.iterrows())
     return f"{said}. {_rests_on(told, outcome)}"
@@ -28,17 +29,22 @@ def say_left_moves(found: LeftMoves, outcome: str = "mood") -> str:
 def _pair(row: pd.Series, outcome: str) -> str:
     return (
         f"{_signed(row['effect'], outcome)} from {escape(row['source'])} to {escape(row['target'])} "
-        f"(95 %: {_signed(row['effect_low'], outcome)} to {_signed(row['effect_high'], outcome)}; "
+        f"(95 %: {_range(row, 'effect_low', 'effect_high', outcome)}; "
         f"{_signed(row['naive'], outcome)} if plainly compared; n = {count(row['n_source'])} and {count(row['n_target'])})"
     )
 
 
 def _signed(x: float, outcome: str) -> str:
-    if math.isnan(x):
-        return "unknown"
-    if outcome == "return":
-        return f"{100 * x:+.1f} points"
-    return f"{x:+.1f}" if outcome == "hours" else f"{x:+.2f}"
+    """A change in the outcome's unit: shares in points."""
+    return f"{_number(x, outcome)} points" if outcome == "return" else _number(x, outcome)
+
+
+def _number(x: float, outcome: str) -> str:
+    return f"{100 * x:+.1f}" if outcome == "return" else f"{x:+.1f}" if outcome == "hours" else f"{x:+.2f}"
+
+
+def _range(row: pd.Series, low: str, high: str, outcome: str) -> str:
+    return f"{_number(row[low], outcome)} to {_number(row[high], outcome)}"
 
 
 def _rests_on(told: pd.DataFrame, outcome: str) -> str:
@@ -54,7 +60,7 @@ def _rests_on(told: pd.DataFrame, outcome: str) -> str:
     if len(plain):
         whom = "These are" if plain.equals(told) else f"From {_list(plain['source'])} this is"
         said += (
-            f"{whom} only adjusted for what was known before, since {escape(_reasons(plain))}: severity may explain all of it, "
+            f"{whom} only adjusted for what was known before, since {_reasons(plain)}: severity may explain all of it, "
             f"so the truth may lie anywhere from nothing to it ({_bands(plain, outcome)}). "
         )
     row = told.loc[told["e_bound"].fillna(math.inf).idxmin()]
@@ -66,10 +72,7 @@ def _rests_on(told: pd.DataFrame, outcome: str) -> str:
 
 
 def _bands(rows: pd.DataFrame, outcome: str) -> str:
-    parts = [
-        f"{_signed(row['band_low'], outcome)} to {_signed(row['band_high'], outcome)} from {escape(row['source'])}"
-        for _, row in rows.iterrows()
-    ]
+    parts = [f"{_range(row, 'band_low', 'band_high', outcome)} from {escape(row['source'])}" for _, row in rows.iterrows()]
     return ", ".join(parts)
 
 
@@ -107,7 +110,7 @@ def say_what_if(found: WhatIf) -> str:
     about = f" about {escape(found.topic)}" if found.topic is not None else ""
     whom = f"the {plural(n, 'closed case')}{about} that {'reaches' if n == 1 else 'reach'} {source}"
     if table["change"].isna().all():
-        why = escape(table["why"].iloc[0])
+        why = table["why"].iloc[0]
         return f"Too few cases to say what would change if some of {whom} went to {target} instead ({why})."
     still, low, high = found.still
     last = escape(found.escalation)
@@ -125,7 +128,7 @@ def say_what_if(found: WhatIf) -> str:
         )
     else:
         said += (
-            f"It is only adjusted for what was known before, since {escape(table['why'].iloc[0])}: who goes to {target} may be "
+            f"It is only adjusted for what was known before, since {table['why'].iloc[0]}: who goes to {target} may be "
             f"milder, so the true change of touches at {last} may be anything from {band}. "
         )
     there = plural(found.compared, "case")
