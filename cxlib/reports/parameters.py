@@ -44,6 +44,8 @@ PARAMETERS: dict[str, Parameter] = {
     "after": Parameter("str", 'the period to compare, such as "2026-08"; "" = the last whole one', off=""),
     "segment": Parameter("str", 'the column that divides the cases, such as "role"; "" = what they are about', off=""),
     "minimum": Parameter("int", "the fewest cases of a segment that is compared", "cases", low=2, high=1_000_000),
+    "topic": Parameter("str", 'what if: only cases about this topic; "" = all', off=""),
+    "share": Parameter("float", "what if: the share of the cases that goes further left", "share", low=0.01, high=1),
     "top": Parameter("int", "how many rows are shown", "rows", low=1, high=1_000),
 }
 
