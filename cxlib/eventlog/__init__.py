@@ -6,7 +6,7 @@ spilling to disk), numpy counts.
 
 from cxlib.eventlog.command import add_compile, run_compile
 from cxlib.eventlog.kernels import MODES, began, first_touch, furthest, mature, per_customer, returned, stepped
-from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, EventLog, spread
+from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, POOL, EventLog, spread
 from cxlib.eventlog.sorting import compile, from_paths
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "NO_MOOD",
     "NO_WAIT",
     "NO_WORD",
+    "POOL",
     "EventLog",
     "add_compile",
     "began",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from cxlib.schema import DataError, duration
 
@@ -29,6 +30,7 @@ SHARD = 250_000  # touches a part: small enough for the processor's cache, large
 # The C library hands freed arrays back to the system above a limit, which it raises to the largest array freed so far, and
 # every page asked for anew costs: a large one that is never touched raises the limit for the temporary arrays of the kernels.
 np.empty((32 << 20) - 8192, dtype=np.uint8)
+POOL = pa.system_memory_pool()  # for what Arrow makes beside them: its own pool takes more pages than it needs
 
 
 def _let_go(array: np.ndarray) -> None:
@@ -127,7 +129,8 @@ class EventLog:
 
     def case_labels(self) -> pd.DataFrame:
         """The ids of each case and of its customer, one row per case in the order of the log."""
-        customer = self._label("customer_id").take(pa.array(spread(self.customer_start[:-1], self.n_cases)))
+        position = pa.array(spread(self.customer_start[:-1], self.n_cases))
+        customer = pc.take(self._label("customer_id"), position, memory_pool=POOL)
         return pd.DataFrame({"case_id": self._label("case_id").to_pandas(), "customer_id": customer.to_pandas()})
 
     def _label(self, name: str) -> pa.ChunkedArray:

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cxlib.eventlog import EventLog, spread
+from cxlib.eventlog import POOL, EventLog, spread
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
 from cxlib.schema import DataError
@@ -186,9 +186,9 @@ def _written(order: np.ndarray, size: np.ndarray, tally: _Tally, stages: tuple[s
     flat &= np.uint8(15)
     flat -= np.uint8(1)
     flat[np.repeat(order >= n, size)] = np.frombuffer(b"".join(tally.long[long]), dtype=np.uint8)
-    names = pa.array(stages, pa.string()).take(pa.array(flat))
+    names = pc.take(pa.array(stages, pa.string()), pa.array(flat), memory_pool=POOL)
     lists = pa.ListArray.from_arrays(pa.array(start, pa.int32()), names)
-    return pc.binary_join(lists, _ARROW)
+    return pc.binary_join(lists, _ARROW, memory_pool=POOL)
 
 
 def _took(log: EventLog, path: tuple[int, ...]) -> dict[str, np.ndarray]:
