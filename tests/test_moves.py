@@ -452,10 +452,15 @@ def test_worlds_know_what_every_case_would_be_like_at_every_stage():
     assert (again.arrays["at"] == world.arrays["at"]).all()
 
 
+def judged(worlds, noise, customers):
+    found = [drill.left_moves(worlds, noise, customers), drill.what_ifs(worlds, noise, customers)]
+    return drill.judged(pd.concat(found))
+
+
 def test_effects_and_what_ifs_are_recovered_in_a_few_worlds():
     """The bars of `drills.moves` on few and smaller worlds, for what can be told from so few; `make drills` runs 400."""
-    good = drill.judged(drill.estimates(4, drill.GOOD, customers=7000))
-    poor = drill.judged(drill.estimates(2, drill.POOR, customers=5000))
+    good = judged(4, drill.GOOD, 7000)
+    poor = judged(2, drill.POOR, 5000)
     main = list(drill.MAIN)
     assert (good["corrected"] >= 3).all(), good
     assert (good.loc[main, "bias_ratio"] <= 0.25).all(), good

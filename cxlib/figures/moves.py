@@ -44,8 +44,8 @@ def draw_left_moves(found: LeftMoves, outcome: str = "mood", ax: Axes | None = N
     if outcome == "return":
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" points"))
     ax.set_xlabel(
-        f"change of the {_NAMES[outcome]}, had these cases ended one stage further left\n"
-        "(lines: 95 % by customer; pale: the band with what may stay hidden)",
+        f"change of the {_NAMES[outcome]},\nhad cases ended one stage further left "
+        "(lines: 95 % by customer; pale: band with what may stay hidden)",
         loc="left",
     )
     return ax
@@ -88,7 +88,7 @@ def draw_overlap(found: LeftMoves, ax: Axes | None = None) -> Axes:
         _label_sides(ax, bins, place)
     ax.set_yticks(range(len(pairs)), [f"{plain(source, 18)} → {plain(target, 18)}" for (source, target), _ in pairs])
     ax.set_ylim(len(pairs) - 0.4, -0.6)
-    ax.set_xlim(0, 1.42)
+    ax.set_xlim(0, 1.55)
     ax.set_xticks(np.linspace(0, 1, 6))
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel("chance of ending at the left stage by what was known before, and the cases with that chance", loc="left")

@@ -43,22 +43,24 @@ def levelled(
     *,
     seed: int,
     asked: np.ndarray | None = None,
+    near: float = 1.0,
 ) -> Levelled:
     """How would the outcomes of the other side differ, had its cases been on the first: plainly, adjusted, corrected?
 
     `outcomes` has one column per outcome, `known` one row per case (the columns of `cases`), `key` is each case's customer.
-    `asked` says which cases of the other side it is about; further ones only help to draw the line of `stats.corrected`.
+    `asked` says which cases of the other side it is about; further ones only help to draw the line of `stats.corrected`
+    (`near`: see there).
     """
     rows = np.ones(len(is_first), dtype=bool) if asked is None else is_first | asked
     why = _too_few(is_first[rows], key[rows])
     if why:
         return Levelled([_nothing(why)] * outcomes.shape[1], np.full(len(is_first), np.nan))
     with threadpool_limits(1):  # the matrices are narrow: more threads only wait for each other
-        return _estimated(outcomes, is_first, known, key, rows, seed)
+        return _estimated(outcomes, is_first, known, key, rows, seed, near)
 
 
 def _estimated(
-    outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, rows: np.ndarray, seed: int
+    outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, rows: np.ndarray, seed: int, near: float
 ) -> Levelled:
     columns = _used(known[rows], is_first[rows])
     plain = [name for name in columns if name not in SIGNS]
@@ -75,7 +77,7 @@ def _estimated(
     if signs is not None:
         known_but_signs = numbers(known, plain)
         parts = (outcomes, is_first, known_but_signs, signs, key, rows)
-        found = stats.corrected(*(part[kept] for part in parts))
+        found = stats.corrected(*(part[kept] for part in parts), near=near)
     share = float(kept[rows & ~is_first].mean())
     naive = [stats.plain_difference(y, is_first[rows], key[rows]) for y in outcomes[rows].T]
     answers = [

@@ -13,6 +13,7 @@ from cxlib.journey.cases import cases
 from cxlib.journey.levelling import binned, checked, drawn, known_shares, levelled
 from cxlib.schema import DataError, nearest
 
+NEAR = 2.0  # numbers of touches bend with severity, and many cases come to the target: the line is drawn nearer to the moved
 REACH, CALLS, MOOD, COST = "cases", "calls", "mood", "cost"
 # What a row of the table is called, and which number of the comparison it comes from.
 _CHANGES = {"change": "effect", "low": "effect_low", "high": "effect_high", "band_low": "band_low", "band_high": "band_high"}
@@ -90,7 +91,9 @@ def what_if(
     touch at the target. What that would be is read from the closed cases (of any topic) that came to the target before ever
     reaching the source: how many touches and calls follow, how it ends, and how many go on to the source. They are
     milder on average, so they are adjusted and corrected as in `left_moves`; those who from the target still go on are in it.
-    The change is share x n x the mean difference over the n cases (mood: share x the difference).
+    The change is share x n x the mean difference over the n cases (mood: share x the difference). Numbers of touches are not
+    quite straight in severity: in simulated worlds cases and calls come out 4 to 5 % too favourable, which the band covers and
+    the interval of a large log does not.
 
     Assumes what `left_moves` does; that what a case did before does not matter beyond what is known of it; and that the
     target copes with more cases as well as it does now. Where the last touch has no mood the mean of its stage stands in, and
@@ -116,7 +119,7 @@ def what_if(
     asked = ~is_first & of_topic[rows]
     values, names = _after(log, rows, np.append(at_left[tells], at_right[others]), right, cost)
     key = log.customer_key[log.customer_of_case[rows]]
-    result = levelled(values, is_first, frame.iloc[rows], key, seed=seed, asked=asked)
+    result = levelled(values, is_first, frame.iloc[rows], key, seed=seed, asked=asked, near=NEAR)
     now = dict(zip(names, _now(log, moves, names, cost), strict=True))
     size = {name: share * (1 if name == MOOD else len(moves)) for name in names}
     table = pd.DataFrame(

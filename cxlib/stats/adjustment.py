@@ -185,6 +185,8 @@ def corrected(
     signs: np.ndarray,
     key: np.ndarray,
     asked: np.ndarray | None = None,
+    *,
+    near: float = 1.0,
 ) -> list[Corrected]:
     """How would the outcomes of the others differ, had they been first, with a hidden cause measured by two signs of it?
 
@@ -197,6 +199,9 @@ def corrected(
         Two noisy readings of the hidden cause, as numbers.
     asked : array of bool, optional
         Which of the others the answer is about: all unless given. The line is drawn near all of them either way.
+    near : float
+        Power of the odds by which rows weigh. Above 1 the line is drawn nearer to the others: less biased where the outcome
+        bends, and less sure.
 
     Returns
     -------
@@ -226,7 +231,7 @@ def corrected(
     for w, z in ((0, 1), (1, 0)):
         design, instruments = _with_one(np.column_stack([known, signs[:, w]])), _with_one(np.column_stack([known, signs[:, z]]))
         e = _sigmoid(instruments @ _logistic(instruments[:, 1:], is_first)).clip(OVERLAP)
-        weight = np.where(is_first, (1 - e) / e, 0.0)
+        weight = np.where(is_first, ((1 - e) / e) ** near, 0.0)
         mean, part = _bridge(design, instruments * weight[:, None], outcomes, others)
         effect, influence = effect + mean / 2, influence + part / 2
         strength = min(strength, _strength(signs[:, [w, z]], _with_one(known), weight, cluster))

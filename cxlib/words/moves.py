@@ -11,6 +11,7 @@ from cxlib.redact import escape
 from cxlib.schema import spelled
 from cxlib.words.numbers import count, decimal, percent, plural
 
+ALL = 0.98  # from this share of the cases with counterparts on it is not said of how many an answer speaks
 _NAMES = {"mood": "mood at the end", "hours": "hours to the end", "return": "the share who come back"}
 
 
@@ -30,8 +31,14 @@ def _pair(row: pd.Series, outcome: str) -> str:
     return (
         f"{_signed(row['effect'], outcome)} from {escape(row['source'])} to {escape(row['target'])} "
         f"(95 %: {_range(row, 'effect_low', 'effect_high', outcome)}; "
-        f"{_signed(row['naive'], outcome)} if plainly compared; n = {count(row['n_source'])} and {count(row['n_target'])})"
+        f"{_signed(row['naive'], outcome)} if plainly compared; n = {count(row['n_source'])} and {count(row['n_target'])}"
+        f"{_partly(row['overlap'])})"
     )
+
+
+def _partly(overlap: float) -> str:
+    """That an answer speaks of some of the cases only, where it does."""
+    return f"; speaks of the {percent(overlap)} with counterparts" if overlap < ALL else ""
 
 
 def _signed(x: float, outcome: str) -> str:
@@ -63,7 +70,7 @@ def _rests_on(told: pd.DataFrame, outcome: str) -> str:
             f"{whom} only adjusted for what was known before, since {_reasons(plain)}: severity may explain all of it, "
             f"so the truth may lie anywhere from nothing to it ({_bands(plain, outcome)}). "
         )
-    row = told.loc[told["e_bound"].fillna(math.inf).idxmin()]
+    row = told.sort_values(["e_bound", "e_value"], kind="stable").iloc[0]
     if math.isnan(row["e_value"]):
         return said.strip()
     last = f"An unseen cause would have to go with the end and the outcome by a risk ratio of {decimal(row['e_value'], 1)} "
@@ -116,7 +123,7 @@ def say_what_if(found: WhatIf) -> str:
     last = escape(found.escalation)
     band = f"{_amount(table.loc['calls', 'band_low'])} to {_amount(table.loc['calls', 'band_high'])}"
     said = (
-        f"**If {percent(found.share)} of {whom} went to {target} instead** ({decimal(found.moved, 0)} cases), "
+        f"**If {100 * found.share:.3g} % of {whom} went to {target} instead** ({decimal(found.moved, 0)} cases), "
         f"{'; '.join(_change(name, row, found) for name, row in table.iterrows() if name != 'cases')}. "
         f"Of those moved {percent(still)} would reach {source} all the same "
         f"({percent(low)} to {percent(high)} with what may be hidden), as comparable cases at {target} do. "
@@ -132,6 +139,8 @@ def say_what_if(found: WhatIf) -> str:
             f"milder, so the true change of touches at {last} may be anything from {band}. "
         )
     there = plural(found.compared, "case")
+    if found.kept < ALL:
+        said += f"It is read from the {percent(found.kept)} of them with counterparts at {target}, and takes the others alike. "
     return f"{said}It takes it that {target} copes with more cases as well as now (read from {there} there)."
 
 
