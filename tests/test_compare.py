@@ -376,6 +376,15 @@ def test_the_planted_month_is_flagged_and_null_months_are_not():
     assert found.loc[NULL[:2], "flagged"].max() <= alarms_allowed(100), found
 
 
+def test_nothing_is_compared_with_a_month_of_which_only_the_end_was_seen():
+    fields = simulate_months(0).fields
+    whole, cut = (EventLog(**fields | {"observed_from": fields["observed_from"] + days * 86_400_000_000}) for days in (0, 5))
+    july, august = (table.set_index("metric") for _, table in journey.scorecard(cut).table.groupby("period"))
+    assert july["change"].isna().all() and august["change"].isna().all()
+    assert august["value"].equals(journey.scorecard(whole).table.query("period == '2026-08'").set_index("metric")["value"])
+    assert journey.scorecard(cut).flags.empty and not journey.scorecard(whole).flags.empty
+
+
 def test_the_first_page_names_the_local_win_and_the_global_loss():
     card = journey.scorecard(EventLog(**simulate_months(0).fields))
     said = words.say_watch_out(card)

@@ -13,6 +13,7 @@ from cxlib.journey.outcomes import (
     AT_LEAST,
     AT_MOST,
     BACK,
+    DAY,
     ENOUGH,
     FIRST_CONTACT,
     HOLD,
@@ -77,8 +78,9 @@ def scorecard(log: EventLog, *, period: str = "month", within: str = "7d") -> Sc
     Scorecard
         `table` has one row per period and metric: value with its 95 % interval by customer, `n` (cases; for hold time
         touches), `change` from the period before with its interval, `p` (two-sided, by customer) and verdict (better, worse,
-        unclear: the interval holds 0 or p is above .05; empty where a period has fewer than 30 to compare). `flags` has one
-        row per pair of a local metric that improved and a global one that got worse in the same period.
+        unclear: the interval holds 0 or p is above .05; empty where a period has fewer than 30 to compare, or the one
+        before was not observed from its beginning). `flags` has one row per pair of a local metric that improved and a
+        global one that got worse in the same period.
 
     Raises
     ------
@@ -122,7 +124,9 @@ def scorecard(log: EventLog, *, period: str = "month", within: str = "7d") -> Sc
         missing += (f"cases that began after {last:%Y-%m-%d}: the log goes on but holds none",)
     held = np.flatnonzero(sums[-1, :, 1]).tolist()
     span = range(held[0], held[-1] + 1) if held else range(0)
-    rows = [_row(log, wanted[k], sums[k], i, names, first=i == span[0]) for i in span for k in shown]
+    # A period of which the log saw only the end is shown, and nothing is compared with it.
+    alone = {span[0], *([1] if edges[0] + DAY < log.observed_from else [])} if held else set()
+    rows = [_row(log, wanted[k], sums[k], i, names, first=i in alone) for i in span for k in shown]
     table = tidy(rows, _COLUMNS)
     flags, n_tested = _flags(table)
     counts = log.add_up(_case_counts, within=inside, until=until)
