@@ -35,7 +35,7 @@ def draw_left_moves(found: LeftMoves, outcome: str = "mood", ax: Axes | None = N
     for place, row in enumerate(table.itertuples()):
         _pair(ax, row, place)
     last = [
-        f"{plain(row.source, 18)} → {plain(row.target, 18)}\nn = {row.n_source:,} and {row.n_target:,}"
+        f"{plain(row.source, 26)}\n→ {plain(row.target, 26)}\nn = {row.n_source:,} and {row.n_target:,}"
         for row in table.itertuples()
     ]
     ax.set_yticks(range(len(table)), last)
@@ -44,7 +44,7 @@ def draw_left_moves(found: LeftMoves, outcome: str = "mood", ax: Axes | None = N
     if outcome == "return":
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" points"))
     ax.set_xlabel(
-        f"change of the {_NAMES[outcome]},\nhad cases ended one stage further left "
+        f"change of the {_NAMES[outcome]},\nhad cases ended one stage further left\n"
         "(lines: 95 % by customer; pale: band with what may stay hidden)",
         loc="left",
     )
@@ -125,9 +125,9 @@ def draw_what_if(found: WhatIf, ax: Axes | None = None) -> Axes:
     _room(ax, np.array(drawn))
     about = f" about {plain(found.topic, 24)}" if found.topic is not None else ""
     ax.set_xlabel(
-        f"change if {100 * found.share:.3g} % of the cases{about} that reach {plain(found.source, 16)} "
+        f"change if {100 * found.share:.3g} % of the cases{about}\nthat reach {plain(found.source, 16)} "
         f"(n = {table['n'].iloc[0]:,}) went to {plain(found.target, 16)},\n"
-        "in per cent of now, mood in hundredths (line: 95 % by customer; pale: band; circle: plainly compared)",
+        "in per cent of now, mood in hundredths\n(line: 95 % by customer; pale: band; circle: plainly compared)",
         loc="left",
     )
     return ax
