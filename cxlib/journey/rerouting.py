@@ -92,8 +92,8 @@ def what_if(
     reaching the source: how many touches and calls follow, how it ends, and how many go on to the source. They are
     milder on average, so they are adjusted and corrected as in `left_moves`; those who from the target still go on are in it.
     The change is share x n x the mean difference over the n cases (mood: share x the difference). Numbers of touches are not
-    quite straight in severity: in simulated worlds cases and calls come out 4 to 5 % too favourable, which the band covers and
-    the interval of a large log does not.
+    quite straight in severity: in simulated worlds cases, calls and cost come out 4 to 7 % too favourable and mood 11 %, which
+    the band covers and the interval of a large log does not.
 
     Assumes what `left_moves` does; that what a case did before does not matter beyond what is known of it; and that the
     target copes with more cases as well as it does now. Where the last touch has no mood the mean of its stage stands in, and
