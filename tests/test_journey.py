@@ -38,6 +38,25 @@ def test_steps_must_come_in_order():
     assert table["reached"].tolist() == [4, 3, 2]
 
 
+def test_a_step_named_again_has_a_row_and_a_drill_down_of_its_own():
+    found = journey.funnel(from_paths(a="help", b="help phone help", c="help help"), ["help", "help", "help"])
+    assert found.table["reached"].to_dict() == {"help": 3, "help (2)": 2, "help (3)": 0}
+    assert [found.cases_at(step)["case_id"].tolist() for step in found.table.index] == [["a", "b", "c"], ["b", "c"], []]
+    with pytest.raises(DataError, match=r"'help \(4\)' is not in this funnel: did you mean help"):
+        found.cases_at("help (4)")
+    with pytest.raises(DataError, match="steps names one stage twice"):
+        journey.funnel(from_paths(a="help"), ["help", "help"], mode="any-order")
+
+
+def test_rows_stay_apart_where_a_stage_is_named_like_a_second_row():
+    stages = Settings(stages=("help", "help (2)"), escalation="help (2)", problem_from="help")
+    frame = pd.DataFrame({"touchpoint_id": list("123"), "user_id": "u", "stage": ["help", "help", "help (2)"]})
+    times = pd.date_range("2026-01-01", periods=3, tz="UTC").as_unit("us")
+    found = journey.funnel(eventlog.compile(frame.assign(occurred_at=times), settings=stages), ["help", "help", "help (2)"])
+    assert found.table.index.is_unique
+    assert [len(found.cases_at(step)) for step in found.table.index] == [1, 1, 1]
+
+
 def test_steps_by_user_run_across_the_customers_cases_in_time():
     log = from_paths(a="help", a__2="product phone")
     assert journey.funnel(log, ["help", "phone"]).table["reached"].tolist() == [1, 0]

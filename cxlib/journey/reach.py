@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Funnel:
     def cases_at(self, step: str) -> pd.DataFrame:
         """Which cases are counted in the row of `step`? One row per case: case_id, customer_id; as many as `reached` says.
 
-        With by="user" one row per customer, whose id stands in both columns.
+        `step` is a name from the index of `table`. With by="user" one row per customer, whose id stands in both columns.
 
         >>> from cxlib.eventlog import from_paths
         >>> funnel(from_paths(a="help", b="help phone")).cases_at("phone")["case_id"].tolist()
@@ -101,7 +102,7 @@ def funnel(
     log : EventLog
         One row per touch; row order does not matter.
     steps : sequence of str, optional
-        Stages to be taken in this order, other touches between them allowed.
+        Stages to be taken in this order, other touches between them allowed. One that is named again must be taken again.
     mode : str
         With `steps`: "open" (other touches may lie between two steps), "closed" (likewise, and the case begins with the first
         step), "strict" (each step directly after the one before) or "any-order" (row k: the first k steps were all taken).
@@ -114,14 +115,15 @@ def funnel(
     Returns
     -------
     Funnel
-        `table` has one row per stage: ``reached`` (cases), ``share`` (of all `n` mature cases, 0 to 1), 95 % interval.
+        `table` has one row per stage or step: ``reached`` (cases), ``share`` (of all `n` mature cases, 0 to 1), 95 % interval.
+        A step that is named again has a row of its own, "help (2)".
 
     Raises
     ------
     UnitError
         If `within` has no unit: ``7`` could be days or hours.
     DataError
-        If a step is not a stage of the log or named twice, or a mode is unknown.
+        If a step is not a stage of the log, or is named twice in "any-order", or a mode is unknown.
 
     Notes
     -----
@@ -156,7 +158,7 @@ def funnel(
     if steps is not None and mode == "any-order" and len(set(steps)) < len(steps):
         raise DataError("steps names one stage twice: in any order each step can be asked for once")
     codes = None if steps is None else tuple(stage_code(log, step) for step in steps)
-    names = pd.Index(log.stages if steps is None else list(steps), name="stage" if steps is None else "step")
+    names = pd.Index(log.stages if steps is None else _told_apart(steps), name="stage" if steps is None else "step")
     asked: dict[str, Any] = {"steps": codes, "within": None if within is None else duration(within), "mode": mode}
     sums = log.add_up(_funnel_sums, by=by, **asked)
     n_immature, n_open = int(sums[6, 0]), int(sums[6, 1])
@@ -164,6 +166,19 @@ def funnel(
     if steps is None and sums[2, 0]:
         table.loc[names[0], ["low", "high"]] = 1.0  # every case has reached the leftmost stage: nothing is estimated
     return Funnel(table, int(sums[2, 0]), int(sums[0, 0]), n_immature, n_open, by, mode, within, log, asked)
+
+
+def _told_apart(steps: Sequence[str]) -> list[str]:
+    """The steps as names of rows: one that was named before gets its number.
+
+    >>> _told_apart(["help", "phone", "help"])
+    ['help', 'phone', 'help (2)']
+    """
+    rows: list[str] = []
+    for step in steps:
+        numbered = chain([step], (f"{step} ({number})" for number in count(2)))
+        rows.append(next(name for name in numbered if name not in rows))
+    return rows
 
 
 def _funnel_sums(log: EventLog, steps: tuple[int, ...] | None, within: int | None, mode: str, by: str) -> np.ndarray:
