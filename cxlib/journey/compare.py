@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,7 +208,7 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30, within: str 
         )
     side = np.array([names.index(label) if label in names else -1 for label in labels], dtype=np.int64)[codes]
     inside = duration(within) if within is not None else None
-    sums = _add_up_with(log, side, lambda part, labels: step_sums(part, labels, inside))
+    sums = np.sum([step_sums(part, own, inside) for part, own in _parts(log, side)], axis=0)
     targets = (*log.stages, "end")
     rows = []
     for s, t in np.argwhere(sums[:, :, 1] + sums[:, :, 7] > 0):
@@ -222,13 +222,12 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30, within: str 
     return MatrixDiff(table.assign(q=stats.false_discovery(table["p"].to_numpy())), (names[0], names[1]), log.stages, minimum)
 
 
-def _add_up_with(log: EventLog, labels: np.ndarray, kernel: Callable[[EventLog, np.ndarray], np.ndarray]) -> np.ndarray:
-    """As `log.add_up`, each part with its own cases' labels."""
-    parts, first = [], 0
+def _parts(log: EventLog, of_case: np.ndarray) -> Iterator[tuple[EventLog, np.ndarray]]:
+    """The parts of the log, each with what is known of its own cases; `add_up` asks every part the same."""
+    first = 0
     for part in log.shards():
-        parts.append(kernel(part, labels[first : first + part.n_cases]))
+        yield part, of_case[first : first + part.n_cases]
         first += part.n_cases
-    return np.sum(parts, axis=0) if parts else kernel(log, labels)
 
 
 def step_sums(log: EventLog, side: np.ndarray, within: int | None = None) -> np.ndarray:

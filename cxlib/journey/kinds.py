@@ -54,9 +54,8 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
     -----
     The rule, in this order, for a customer with at least one case that began in the calendar month (time zone of the log):
 
-    - *blocked*: at least one of these cases was forced to call, that is, reached the escalation stage within `within` after
-    trying
-      something to its left;
+    - *blocked*: at least one of these cases was forced to call: within `within` from the beginning of the case it reached the
+      escalation stage, after a touch to its left (at `problem_from` or further right);
     - *new*: no case began in an earlier month of the log;
     - *regular*: all others.
 
