@@ -27,10 +27,20 @@ PER_TOUCH: dict[str, tuple[str, int | None]] = {
 }
 PER_CASE = {"case_end": "int64", "case_open": "bool", "case_resolved": "bool"}
 SHARD = 250_000  # touches a part: small enough for the processor's cache, large enough for numpy
-# The C library hands freed arrays back to the system above a limit, which it raises to the largest array freed so far, and
-# every page asked for anew costs: a large one that is never touched raises the limit for the temporary arrays of the kernels.
-np.empty((32 << 20) - 8192, dtype=np.uint8)
 POOL = pa.system_memory_pool()  # for what Arrow makes beside them: its own pool takes more pages than it needs
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed arrays for the next ones, instead of handing it back to the system.
+
+    It hands back what is larger than a limit, which it raises to the largest array freed so far, and every page asked for anew
+    costs. So one array of almost 32 MB, the highest limit there is, is made, never touched and freed: the temporary arrays of
+    the kernels then stay below the limit. Where the C library is not glibc it does nothing.
+    """
+    np.empty((32 << 20) - 8192, dtype=np.uint8)
+
+
+_keep_freed_memory()
 
 
 def _let_go(array: np.ndarray) -> None:
