@@ -1,10 +1,12 @@
 """The log: sorted whatever the order of rows, whole customers in each part, cached by content."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -266,7 +268,7 @@ def test_a_log_that_can_lie_nowhere_is_said_to_be_in_memory(tmp_path, capsys):
         (["t.parquet", *NAMED, "--memory", "-1"], "memory=-1 is not an amount of memory"),
         (
             ["t.parquet", *NAMED, "--memory", "200KB"],
-            "t.parquet cannot be sorted within 200KB: give more, such as --memory 2GB",
+            "t.parquet cannot be sorted within 200KB of memory: give more",
         ),
         (["data", "--user", "who"], "data is a data set and names its own columns: leave out --user"),
     ],
@@ -282,6 +284,82 @@ def test_what_cannot_be_compiled_is_one_line_and_exit_2(arguments, says, tmp_pat
     assert says in said.err
     assert (said.err.count("\n"), said.out) == (1, "")
     assert not list(tmp_path.glob("cache/*")), "nothing half-made is left"
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (["1", "2"], "varchar"),
+        ([1.6, 2.4], "double"),  # would be one number after rounding
+        ([True, False], "boolean"),
+        ([Decimal("1.5"), Decimal("2.5")], r"decimal\(2,1\)"),
+    ],
+)
+def test_ties_are_decided_by_whole_numbers_only(tmp_path, column, kind):
+    touches(("1", "u", "2026-01-01", "phone"), ("2", "u", "2026-01-01", "help"), n=column).to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=rf"^n holds {kind}, not whole numbers \(tie=\): write the column as integers"):
+        eventlog.compile(tmp_path / "t.parquet", case="user_id", tie="n", cache=tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", ["uint64", "Int16", Decimal])
+def test_whole_numbers_of_any_type_decide_ties(tmp_path, kind):
+    frame = touches(("1", "u", "2026-01-01", "phone"), ("2", "u", "2026-01-01", "help"))
+    numbers = [Decimal(1), Decimal(2)] if kind is Decimal else pd.array([1, 2], dtype=kind)
+    frame.assign(n=numbers).to_parquet(tmp_path / "t.parquet")
+    log = eventlog.compile(tmp_path / "t.parquet", case="user_id", tie="n", cache=tmp_path / "cache")
+    assert [log.stages[s] for s in log.stage] == ["phone", "help"]
+    assert log.ties["seq"] == 1
+
+
+def test_a_column_without_a_number_decides_no_tie(tmp_path):
+    rows = touches(("1", "u", "2026-01-01", "phone"), ("2", "u", "2026-01-01", "help"), n=None)
+    rows.to_parquet(tmp_path / "t.parquet")
+    log = eventlog.compile(tmp_path / "t.parquet", case="user_id", tie="n", cache=tmp_path / "cache")
+    assert (log.ties["seq"], log.ties["stage"]) == (0, 1)
+
+
+def test_what_the_machine_or_a_file_cannot_give_is_said_in_one_line_to_who_calls_from_python(tmp_path):
+    named = {"case": "problem", "at": "when", "stage": "where", "cache": tmp_path / "cache"}
+    source = written(tmp_path, rows=200_000)
+    with pytest.raises(DataError, match=r"t\.parquet cannot be sorted within 6MB of memory: give more, such as twice as much$"):
+        eventlog.compile(source, **named, memory="6MB")
+    half = bytearray(source.read_bytes())
+    half[len(half) // 2 : len(half) // 2 + 2_000] = b"\xff" * 2_000
+    source.write_bytes(half)
+    with pytest.raises(DataError, match=r"t\.parquet cannot be compiled: .*[^\n]$"):
+        eventlog.compile(source, **named)
+    high = pd.DataFrame(
+        {"case_id": "c", "occurred_at": pd.to_datetime(["2026-01-01"]), "stage": "help", "n": np.uint64(2**64 - 1)}
+    )
+    high.to_parquet(tmp_path / "high.parquet")
+    with pytest.raises(DataError, match=r"high\.parquet cannot be compiled: .*out of range"):
+        eventlog.compile(tmp_path / "high.parquet", tie="n", cache=tmp_path / "cache")
+
+
+def test_what_a_killed_compile_left_is_cleared_a_day_later(tmp_path):
+    cache, now = tmp_path / "cache", time.time()
+    for name, age in ((".log-abandoned", 90_000), (".log-at-work", 80_000)):
+        (cache / name / "log").mkdir(parents=True)
+        (cache / name / "log" / "at.bin").write_bytes(b"1")
+        os.utime(cache / name, (now - age, now - age))
+    eventlog.compile(written(tmp_path), case="problem", at="when", stage="where", cache=cache)
+    assert [entry.name for entry in cache.glob(".*")] == [".log-at-work"]
+
+
+@pytest.mark.parametrize("name", ["app > call", "> call", "app >"])
+def test_a_stage_that_would_make_paths_ambiguous_is_refused(tmp_path, name):
+    other = name.replace(">", "-")
+    says = f"stage '{name}' holds ' > ', which stands between the stages of a path: name it otherwise, such as '{other}'"
+    rows = touches(("1", "u", "2026-01-01", "help"), ("2", "u", "2026-01-02", name))
+    given_ = store.Settings(stages=("help", name), escalation=name, problem_from="help")
+    with pytest.raises(DataError, match=f"^settings=: {says}"):
+        eventlog.compile(rows, settings=given_)
+    rows.to_parquet(tmp_path / "t.parquet")
+    for settings_, where in ((None, "stages found"), (given_, "settings=")):
+        with pytest.raises(DataError, match=f"^{where}: {says}"):
+            eventlog.compile(tmp_path / "t.parquet", case="user_id", settings=settings_)
+    with pytest.raises(DataError, match=says):
+        store.read_settings({"stages": ["help", name]})
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGKILL])

@@ -441,6 +441,7 @@ def test_one_program_has_one_cluster(cluster, world):
     [
         ({"case": "cas_id"}, "has no column cas_id .*did you mean case_id"),
         ({"at": "seq"}, "seq holds .*not times: a number has no unit"),
+        ({"tie": "stage"}, r"stage holds string, not whole numbers \(tie=\)"),
         ({"stage": "outcome", "settings": store.Settings()}, "'solved' is not a stage"),
     ],
 )

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
@@ -48,29 +47,15 @@ def add_compile(subparsers: Any) -> argparse.ArgumentParser:
 
 def run_compile(args: argparse.Namespace) -> int:
     """Compile as asked and print what the log holds and where it lies; returns 0. Raises DataError."""
-    named = {name: column for name in _COLUMNS if (column := getattr(args, name)) is not None}
+    named: dict[str, Any] = {name: column for name in _COLUMNS if (column := getattr(args, name)) is not None}
     dataset = Path(args.source) if is_dataset(Path(args.source)) else None
     if dataset and named:
         raise DataError(f"{args.source} is a data set and names its own columns: leave out --{', --'.join(named)}")
     before = set(_lying(args.cache, dataset))
     began = time.monotonic()
-    log = _compiled(args, named)
+    log = compile(args.source, **named, cache=args.cache, memory=args.memory)
     print(summary(log, args.source, f"{_where(log, before)} ({time.monotonic() - began:.1f} s)"))
     return 0
-
-
-def _compiled(args: argparse.Namespace, named: dict[str, Any]) -> EventLog:
-    """The log, or in one line why there is none."""
-    try:
-        return compile(args.source, **named, cache=args.cache, memory=args.memory)
-    except duckdb.OutOfMemoryException:
-        raise DataError(f"{args.source} cannot be sorted within {args.memory}: give more, such as --memory 2GB") from None
-    except duckdb.Error as error:
-        raise DataError(f"{args.source} cannot be compiled: {str(error).splitlines()[0]}") from None
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # how DuckDB passes on a signal that came while it worked
-            raise KeyboardInterrupt from None
-        raise
 
 
 def summary(log: EventLog, source: str, place: str) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 
@@ -19,8 +23,10 @@ from cxlib.eventlog.touches import Touches, limit_memory, of_dataset
 from cxlib.schema import DataError, duration
 from cxlib.store import Dataset, Settings, connect, open_dataset
 from cxlib.store.check import check, with_period
+from cxlib.store.settings import stage_names
 
 _FORM = "3"  # raise it when the compiled form changes: old caches are then left alone
+_DAY = 86_400  # seconds; no compile takes as long
 
 
 def from_paths(*, step: str = "1h", settings: Settings | None = None, **paths: str) -> EventLog:
@@ -78,8 +84,9 @@ def compile(
     Raises
     ------
     DataError
-        If a column is missing, times are numbers without a unit, a row of a frame breaks the contract, no ticket has a known
-        channel, or there are more than 65,535 actions.
+        If a column is missing, times are numbers without a unit, `tie` holds other than whole numbers, a row of a frame breaks
+        the contract, no ticket has a known channel, there are more than 65,535 actions, a file cannot be read to its end, or
+        memory or disk do not suffice.
 
     Notes
     -----
@@ -91,17 +98,39 @@ def compile(
     changed or late rows compile anew.
     """
     if isinstance(source, pd.DataFrame):
-        return _of_frame(source, settings or Settings(), memory)
+        with _failing_in_one_line("the frame", memory):
+            return _of_frame(source, settings or Settings(), memory)
     if isinstance(source, Dataset) or is_dataset(Path(source)):
         dataset = source if isinstance(source, Dataset) else open_dataset(source)
-        con = dataset.connection
-        limit_memory(con, memory)
-        key = dataset.fingerprint
-        return _cached(key, _places(cache, dataset.path), lambda: of_dataset(con, dataset.queries, dataset.settings))
+        with _failing_in_one_line(dataset.path, memory):
+            return _of_dataset(dataset, cache, memory)
     files = parquet_files(source)
     names = {"case": case, "user": user, "at": at, "stage": stage, "tie": tie}
     key = json.dumps([content(files), names, None if settings is None else settings.as_toml()], default=str)
-    return _cached(key, _places(cache, None), lambda: of_files(files, names, settings, memory))
+    with _failing_in_one_line(source, memory):
+        return _cached(key, _places(cache, None), lambda: of_files(files, names, settings, memory))
+
+
+@contextmanager
+def _failing_in_one_line(source: str | Path, memory: str) -> Iterator[None]:
+    """Raise as DataError what DuckDB cannot read, sort or store; its own words in full stay the cause."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise DataError(f"{source} cannot be sorted within {memory} of memory: give more, such as twice as much") from None
+    except duckdb.Error as error:
+        raise DataError(f"{source} cannot be compiled: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # how DuckDB passes on a signal that came while it worked
+            raise KeyboardInterrupt from None
+        raise
+
+
+def _of_dataset(dataset: Dataset, cache: str | Path | None, memory: str) -> EventLog:
+    con = dataset.connection
+    limit_memory(con, memory)
+    places = _places(cache, dataset.path)
+    return _cached(dataset.fingerprint, places, lambda: of_dataset(con, dataset.queries, dataset.settings))
 
 
 def _cached(key: str, places: Sequence[Path], read: Callable[[], Touches]) -> EventLog:
@@ -126,6 +155,7 @@ def _cached(key: str, places: Sequence[Path], read: Callable[[], Touches]) -> Ev
 
 def _save(folder: Path, touches: Touches) -> EventLog:
     """Write a compiled log beside its place and rename it there, so that a reader never sees half of one."""
+    _clear_abandoned(folder.parent)
     with tempfile.TemporaryDirectory(prefix=".log-", dir=folder.parent) as scratch:
         made = Path(scratch) / "log"
         made.mkdir()
@@ -140,6 +170,14 @@ def _save(folder: Path, touches: Touches) -> EventLog:
                 os.replace(folder, Path(scratch) / "broken")
                 os.replace(made, folder)
     return arrays.load(folder)
+
+
+def _clear_abandoned(place: Path) -> None:
+    """Remove what compiles that were killed left behind; what is younger than a day may be at work."""
+    for scratch in place.glob(".log-*"):
+        with suppress(OSError):  # gone meanwhile, or not ours to remove
+            if scratch.stat().st_mtime < time.time() - _DAY:
+                shutil.rmtree(scratch)
 
 
 def _stored(folder: Path, touches: Touches) -> EventLog:
@@ -174,6 +212,7 @@ def _places(cache: str | Path | None, dataset: Path | None) -> list[Path]:
 
 
 def _of_frame(touches: pd.DataFrame, settings: Settings, memory: str) -> EventLog:
+    stage_names(settings.stages, "settings=")
     con = connect()
     limit_memory(con, memory)
     try:

@@ -194,10 +194,6 @@ def microseconds(time: pd.Timestamp) -> int:
     return int(time.as_unit("us").asm8.view("int64"))
 
 
-def _time(us: int | None) -> pd.Timestamp | None:
-    return None if us is None else pd.Timestamp(us, unit="us", tz="UTC")
-
-
 def facts_of(settings: Settings, actions: tuple[str, ...], notes: Sequence[str]) -> dict[str, Any]:
     """The fields of a log that are not arrays."""
     return {

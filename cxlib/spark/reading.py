@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxlib.eventlog.files import _owner_unclear, _settings, _time, parquet_files
+from cxlib.eventlog.files import parquet_files, refuse_unless_whole, stages_known, within_period
 from cxlib.eventlog.sorting import _places
 from cxlib.eventlog.touches import LAST_SEQ, facts_of, microseconds, of_dataset, owned
 from cxlib.schema import DataError, nearest
@@ -86,7 +86,7 @@ def of_files(session: SparkSession, source: str | Path, names: Mapping[str, str 
         FROM {{source}}"""
     )
     notes = [f"{rows - kept} of {rows} rows have no case, time or stage and are not in the journey"] if rows > kept else []
-    settings = _settings(sorted(found), settings, notes)
+    settings = stages_known(sorted(found), settings, notes)
     if settings.observed_until is not None:
         inside = f"{us} <= {microseconds(settings.observed_until)}"
         (later,) = ask(f"SELECT count(*) FROM {{source}} WHERE {usable} AND NOT {inside}")
@@ -94,7 +94,7 @@ def of_files(session: SparkSession, source: str | Path, names: Mapping[str, str 
         usable, kept = f"{usable} AND {inside}", kept - later
     code = f"CAST(array_position(:stages, {stage}) - 1 AS TINYINT)"
     seq = f"coalesce(CAST({column['tie']} AS BIGINT), {LAST_SEQ})" if "tie" in column else None
-    if "user" in column and _owner_unclear(ask, "{source}", usable, column):
+    if "user" in column and _owner_unclear(ask, usable, column):
         named = f"""SELECT CAST({column["case"]} AS STRING) AS case_id, CAST({column["user"]} AS STRING) AS who, {us} AS us,
             {seq or LAST_SEQ} AS seq, {code} AS stage, 0 AS action, '' AS touchpoint_id, CAST(NULL AS STRING) AS ticket_id
             FROM {{source}} WHERE {usable}"""
@@ -106,13 +106,18 @@ def of_files(session: SparkSession, source: str | Path, names: Mapping[str, str 
         sql = f"""SELECT {ids.get("user", ids["case"])} AS customer, {ids["case"]} AS label, {us} AS us,
             {f"{seq} AS seq, " if seq else ""}{code} AS stage FROM {{source}} WHERE {usable}"""
         keys = ["customer", *(["label"] if "user" in column else []), "us", *(["seq"] if seq else []), "stage"]
-    period = replace(
-        settings,
-        observed_from=settings.observed_from or _time(first),
-        observed_until=settings.observed_until or _time(last),
-    )
+    period = within_period(settings, first, last)
     touches = session.sql(sql, args={"stages": list(settings.stages)}, source=frame)
     return Touches(touches, tuple(keys), facts_of(period, ("",), notes), kept)
+
+
+def _owner_unclear(ask: Callable[[str], tuple], usable: str, column: Mapping[str, str]) -> bool:
+    """Is a touch without customer, or a case with two?"""
+    user = column["user"]
+    if ask(f"SELECT count(*) FROM {{source}} WHERE {usable} AND {user} IS NULL")[0]:
+        return True
+    two = f"SELECT 1 FROM {{source}} WHERE {usable} GROUP BY {column['case']} HAVING min({user}) <> max({user}) LIMIT 1"
+    return bool(ask(f"SELECT count(*) FROM ({two})")[0])
 
 
 def _address(file: Path) -> str:
@@ -121,7 +126,7 @@ def _address(file: Path) -> str:
 
 
 def _opened(session: SparkSession, files: Sequence[str], names: Mapping[str, str | None]) -> DataFrame:
-    """The files as one frame; raises DataError where they cannot be read, a named column is missing or times are not times."""
+    """The files as one frame; raises DataError where they cannot be read, a column is missing or of a type that cannot be."""
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
     from pyspark.sql.functions import expr
@@ -134,6 +139,8 @@ def _opened(session: SparkSession, files: Sequence[str], names: Mapping[str, str
     for what, name in names.items():
         if name is not None and name not in frame.columns:
             raise DataError(f"{short} has no column {name} ({what}=): {nearest(name, frame.columns)}")
+    if (tie := names["tie"]) is not None:
+        refuse_unless_whole(tie, frame.schema[tie].dataType.simpleString())
     at = str(names["at"])
     kind = frame.schema[at].dataType.simpleString()
     if kind == "bigint" and _is_nanoseconds(frame.inputFiles()[0], at):

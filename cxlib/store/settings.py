@@ -12,6 +12,8 @@ import pandas as pd
 
 from cxlib.schema import ESCALATION, PROBLEM_FROM, STAGES, DataError, duration, nearest
 
+ARROW = " > "  # between the stages of a path
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -55,11 +57,7 @@ observed_until, stages, escalation, problem_from, cases, cost
     cases, cost = plain.get("cases", {}), plain.get("cost", {})
     _refuse_unknown(cases, ["by", "gap"], f"{where} [cases]")
     zone = _zone(plain.get("timezone", "UTC"), where)
-    stages = plain.get("stages", STAGES)
-    if not isinstance(stages, (list, tuple)) or not 1 <= len(stages) <= 15 or not all(isinstance(s, str) and s for s in stages):
-        raise DataError(f"{where}: stages must be a list of 1 to 15 names from left to right, such as {list(STAGES)}")
-    if len(set(stages)) < len(stages):
-        raise DataError(f"{where}: stages names one stage twice: {', '.join(stages)}")
+    stages = stage_names(plain.get("stages", STAGES), where)
     _refuse_unknown(cost, stages, f"{where} [cost]")
     if bad := [stage for stage, price in cost.items() if isinstance(price, bool) or not isinstance(price, (int, float))]:
         raise DataError(f"{where} [cost]: {bad[0]} = {cost[bad[0]]!r} is not a number")
@@ -78,8 +76,29 @@ observed_until, stages, escalation, problem_from, cases, cost
     if first is not None and last is not None and first > last:
         raise DataError(f"{where}: observed_from lies after observed_until")
     return Settings(
-        str(plain.get("name", "unnamed")), str(zone), first, last, tuple(stages), escalation, problem_from, by, gap, dict(cost)
+        str(plain.get("name", "unnamed")), str(zone), first, last, stages, escalation, problem_from, by, gap, dict(cost)
     )
+
+
+def stage_names(stages: object, where: str) -> tuple[str, ...]:
+    """The names of the stages from left to right; raises DataError where they cannot be told apart, alone or in a path.
+
+    >>> stage_names(["app", "app > call"], "dataset.toml")
+    Traceback (most recent call last):
+    cxlib.schema.DataError: dataset.toml: stage 'app > call' holds ' > ', which stands between the stages of a path: name it \
+otherwise, such as 'app - call'
+    """
+    if not isinstance(stages, (list, tuple)) or not 1 <= len(stages) <= 15 or not all(isinstance(s, str) and s for s in stages):
+        raise DataError(f"{where}: stages must be a list of 1 to 15 names from left to right, such as {list(STAGES)}")
+    if len(set(stages)) < len(stages):
+        raise DataError(f"{where}: stages names one stage twice: {', '.join(stages)}")
+    if joined := [stage for stage in stages if ARROW in f" {stage} "]:  # a sign at the end of a name misleads as well
+        other = joined[0].replace(">", "-")
+        raise DataError(
+            f"{where}: stage {joined[0]!r} holds {ARROW!r}, which stands between the stages of a path: "
+            f"name it otherwise, such as {other!r}"
+        )
+    return tuple(stages)
 
 
 def _refuse_unknown(plain: Mapping, allowed: Sequence[str], where: str) -> None:
