@@ -1,5 +1,7 @@
 """Sentences and figures of the journey on odd worlds: they must not lie, and nothing may fall over."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from cxlib.eventlog import from_paths
 from cxlib.store import Settings
 from cxlib.words.numbers import percent
 
+WATCHED = {"observed_until": pd.Timestamp("1970-01-09", tz="UTC")}  # a day longer than the pause that ends a case
 OPEN = Settings(observed_until=pd.Timestamp("1970-01-02", tz="UTC"))
 LINES = Settings(stages=("app", "hotline", "visit"), escalation="hotline", problem_from="app")
 YEAR = pd.Timestamp("1971-01-01", tz="UTC")
@@ -85,7 +88,10 @@ def test_every_sentence_and_figure_of_the_paths_can_be_made(name):
 
 
 def test_the_label_of_a_move_stands_on_its_arrow_whatever_the_number_of_stages():
-    for log in (from_paths(a="help phone", b="product help"), from_paths(a="app hotline visit", settings=LINES)):
+    for log in (
+        from_paths(a="help phone", b="product help"),
+        from_paths(a="app hotline visit", settings=replace(LINES, **WATCHED)),
+    ):
         ax = figures.draw_graph(journey.transitions(log))
         ax.figure.canvas.draw()
         labels = [text for text in ax.texts if text.get_text().endswith("%") and "\n" not in text.get_text()]
@@ -106,7 +112,8 @@ def test_a_figure_does_not_call_a_visit_a_call():
 
 def test_open_cases_are_named_beside_the_curve_only_where_there_are_some():
     assert "still open" not in words.say_time_to(journey.time_to(from_paths(a="help phone"), "phone"))
-    said = words.say_time_to(journey.time_to(from_paths(a="help", b="help phone", settings=OPEN), "phone"))
+    log = from_paths(a="help", b="help phone", step="30h", settings=Settings(**WATCHED))
+    said = words.say_time_to(journey.time_to(log, "phone"))
     assert "1 case still open is counted for as long as seen" in said
 
 

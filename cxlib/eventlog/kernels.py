@@ -35,6 +35,31 @@ def mature(log: EventLog, within: int | None) -> np.ndarray:
     return began(log) <= log.observed_until - (within or 0)
 
 
+def settled_until(log: EventLog) -> int:
+    """Up to which time is it known of every touch what followed it?
+
+    That a case went on is known at once, that it ended only when it was silent for `gap`. Whoever counts the newest touches
+    counts those who went on quickly, and hardly any end.
+    """
+    return log.observed_until - log.gap
+
+
+def settled(log: EventLog) -> np.ndarray:
+    """Of which touches is it known what followed them: another touch of the case, or its end?
+
+    True for touches up to `settled_until`, but for the last one of a case that is still open.
+    """
+    known = np.ones(log.n_touches, dtype=bool)
+    late = np.flatnonzero((log.case_end > settled_until(log)) | log.case_open)
+    if len(late):
+        size = np.diff(log.case_start).take(late)
+        begins = np.cumsum(size) - size
+        touches = np.arange(size.sum()) + np.repeat(log.case_start.take(late) - begins, size)
+        known[touches] = log.at.take(touches) <= settled_until(log)
+        known[log.case_start.take(late + 1)[log.case_open.take(late)] - 1] = False
+    return known
+
+
 def first_touch(log: EventLog, wanted: np.ndarray) -> np.ndarray:
     """The position of each case's first touch for which `wanted` holds; the log's length where there is none."""
     if log.n_cases == 0:

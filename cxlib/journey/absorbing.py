@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import NO_MOOD, EventLog
+from cxlib.eventlog import NO_MOOD, EventLog, settled
 from cxlib.schema import STAGES, DataError
 
 POINT = 0.01
@@ -83,9 +83,9 @@ def absorbing(log: EventLog, *, seed: int = 0, replicates: int = 200) -> Absorbi
 
     Notes
     -----
-    *The chain.* Touches left of `problem_from` are passed over: help, product, phone is a move from help to phone. The last
-    touch of an open case leads nowhere yet and is not counted; this takes it that how long a case waits says nothing about
-    where it goes next. Kemeny and Snell (1960), Finite Markov Chains, chapter 3, solved exactly.
+    *The chain.* Touches left of `problem_from` are passed over: help, product, phone is a move from help to phone. A case is
+    followed as far as it is known where its touches led (see `transitions`). Kemeny and Snell (1960), Finite Markov Chains,
+    chapter 3, solved exactly.
 
     *A lever* (`sensitivities`): one percentage point more of the touches at a stage end the case, taken from all other moves
     out of it in proportion; solved again, not extrapolated. ``points`` is the change of the share forced to call in percentage
@@ -154,16 +154,14 @@ def walk_sums(log: EventLog, *, seed: int, replicates: int) -> np.ndarray:
     Whole numbers; the columns are those of `_blocks`, one after the other.
     """
     k, begin = len(log.stages) - log.problem_from, log.problem_from
-    seeks = np.flatnonzero(log.stage >= begin)
+    seeks, leads = _known_walks(log)
     state, case = log.stage[seeks].astype(np.int64) - begin, log.case_of_touch[seeks]
     changes = np.flatnonzero(np.diff(case)) + 1
     opens = np.append(0, changes)[: len(seeks)]  # positions of the first touch of each case that seeks help
     lasts = np.append(changes, len(seeks))[: len(opens)] - 1
     came, goes = np.append(k, state[:-1])[: len(state)], np.append(state[1:], k)[: len(state)]
     came[opens], goes[lasts] = k, k
-    whose, is_open = log.customer_of_case[case], log.case_open[case[opens]]
-    leads = np.ones(len(state), dtype=bool)
-    leads[lasts[is_open]] = False
+    whose, is_open = log.customer_of_case[case], ~leads[lasts]
     phone = log.escalation - begin
     tried, called = _first(state < phone, opens), _first(state == phone, opens)
     waits, forced = is_open & (called == len(state)), opens[(tried < called) & (called < len(state))]
@@ -179,6 +177,17 @@ def walk_sums(log: EventLog, *, seed: int, replicates: int) -> np.ndarray:
         "customers": (np.unique(whose), 0, None),
     }
     return _resampled(counted, _blocks(k), log.customer_key, seed, replicates)
+
+
+def _known_walks(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
+    """The touches that seek help, each case as far as it is known what followed, and of which it is known where they led."""
+    seeks = np.flatnonzero(log.stage >= log.problem_from)
+    case = log.case_of_touch[seeks]
+    same = np.diff(case, append=-1) == 0
+    before_next = np.where(same, np.append(seeks[1:], 0)[: len(seeks)], log.case_start[case + 1]) - 1
+    leads = settled(log)[before_next]
+    kept = np.append(True, leads[:-1] | ~same[:-1])[: len(seeks)]
+    return seeks[kept], leads[kept]
 
 
 def _first(wanted: np.ndarray, opens: np.ndarray) -> np.ndarray:

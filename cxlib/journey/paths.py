@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog, spread
+from cxlib.eventlog import EventLog, settled, spread
 from cxlib.journey.shares import share_table, sums_by_code
 from cxlib.schema import DataError
 
@@ -59,7 +59,9 @@ def transitions(log: EventLog) -> Transitions:
 
     Notes
     -----
-    The unit is the touch. The last touch of an open case leads nowhere yet and is not counted.
+    The unit is the touch. What followed is told of touches that lie at least the log's `gap` before the end of observation, but
+    for the last touch of a case that is open still: a move is known at once, an end only after that silence, so the newest
+    touches would show moves and hardly an end.
 
     >>> from cxlib.eventlog import from_paths
     >>> transitions(from_paths(a="help phone", b="help")).table[["source", "target", "count", "n"]]
@@ -92,10 +94,9 @@ def _transition_sums(log: EventLog) -> np.ndarray:
     cell = spread(log.case_start[log.customer_start[:-1]], log.n_touches)
     cell *= cells
     cell += move
-    if log.case_open.any():
-        counted = np.ones(log.n_touches, dtype=bool)
-        counted[last[log.case_open]] = False
-        cell = cell[counted]
+    known = settled(log)
+    if not known.all():
+        cell = cell[known]
     counts = np.bincount(cell, minlength=log.n_customers * cells).reshape(log.n_customers, cells)
     clusters = np.zeros((1, cells), dtype=np.int64)
     clusters[0, :k] = np.count_nonzero(np.add.reduceat(counts, np.arange(0, cells, k + 1), axis=1), axis=0)
@@ -113,7 +114,8 @@ def step_matrix(log: EventLog, steps: int = 8) -> StepMatrix:
 
     Notes
     -----
-    The unit is the case. An open case counts up to its last touch and is then left out of `n`: what follows is not known.
+    The unit is the case. It counts as far as it is known what followed its touches (see `transitions`), and is then left out
+    of `n`.
 
     >>> from cxlib.eventlog import from_paths
     >>> table = step_matrix(from_paths(a="help phone", b="help"), steps=2).table
@@ -135,12 +137,14 @@ def step_matrix(log: EventLog, steps: int = 8) -> StepMatrix:
 
 def _step_sums(log: EventLog, steps: int) -> np.ndarray:
     k = len(log.stages)
-    length = np.diff(log.case_start)
+    length, known = np.diff(log.case_start), settled(log)
+    over = np.where(known[log.case_start[1:] - 1], k, -1)
     parts = []
     for place in range(steps):
-        code = np.where(log.case_open, -1, k)
-        there = length > place
-        code[there] = log.stage[log.case_start[:-1][there] + place]
+        code, there = over.copy(), np.flatnonzero(length > place)
+        touch = log.case_start.take(there) + place
+        stage = log.stage[touch].astype(np.int64)
+        code[there] = np.where(known[touch - 1], stage, -1) if place else stage
         parts.append(sums_by_code(log, code, k + 1))
     return np.stack(parts)
 
@@ -172,14 +176,15 @@ def flow(log: EventLog, steps: int = 5) -> Flow:
 def _flow_sums(log: EventLog, steps: int) -> np.ndarray:
     """For each step the sums of every pair (source, target); cases that are over before are counted in n alone."""
     k = len(log.stages)
-    length = np.diff(log.case_start)
+    length, known = np.diff(log.case_start), settled(log)
+    over = np.where(known[log.case_start[1:] - 1], k * (k + 1), -1)
     parts = []
     for place in range(1, steps):
-        code = np.where(log.case_open, -1, k * (k + 1))  # over before this step
-        here, on = length >= place, length > place
-        source = log.stage[log.case_start[:-1][here] + place - 1].astype(np.int64) * (k + 1)
-        code[here] = np.where(log.case_open[here], -1, source + k)
-        code[on] = source[on[here]] + log.stage[log.case_start[:-1][on] + place]
+        code, here = over.copy(), np.flatnonzero(length >= place)
+        touch = log.case_start.take(here) + place - 1
+        goes_on = length.take(here) > place
+        target = np.where(goes_on, log.stage[np.where(goes_on, touch + 1, touch)], k)
+        code[here] = np.where(known[touch], log.stage[touch].astype(np.int64) * (k + 1) + target, -1)
         parts.append(sums_by_code(log, code, k * (k + 1) + 1)[:, :-1])
     return np.stack(parts)
 

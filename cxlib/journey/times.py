@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog, first_touch, furthest, returned, spread
+from cxlib.eventlog import EventLog, first_touch, furthest, returned, settled_until, spread
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
 from cxlib.schema import duration
 
 HOUR = 3_600_000_000
 ENDS = ("still under way", "reached", "resolved", "went silent")
-_NO_HELP = -1
+_NO_HELP = -1  # or too late to say anything
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,9 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
 
     Notes
     -----
-    Aalen-Johansen: cases that end without reaching the stage compete, open cases are censored at the end of observation.
+    Aalen-Johansen: cases that end without reaching the stage compete. All are watched until the log's `gap` before the end of
+    observation and censored there: reaching the stage is known at once, silence only after that long, so later times would show
+    calls and hardly an end. Cases that sought help later than that are not counted.
     Time runs from the first touch at `problem_from` or further right, so those who went to `stage` at once count at 0 h.
     "Resolved" is a last touch with the outcome solved, or tickets that are all resolved; "went silent" may be solved or given
     up. Intervals: see `stats.incidence_interval`.
@@ -113,14 +115,15 @@ def _times_to(log: EventLog, stage: int) -> dict[str, np.ndarray]:
     reached = first_touch(log, wanted)
     last = log.n_touches - 1
     start, met = log.at[np.minimum(sought, last)], reached < log.n_touches
-    end = np.where(log.case_open, np.maximum(log.observed_until, log.case_end), log.case_end)
-    end = np.where(met, log.at[np.minimum(reached, last)], end)
+    end = np.where(met, log.at[np.minimum(reached, last)], log.case_end)
     kind = np.full(log.n_cases, ENDS.index("went silent"), dtype=np.int8)
     kind[log.case_resolved | (log.solved[log.case_start[1:] - 1] == 1)] = ENDS.index("resolved")
-    kind[log.case_open] = ENDS.index("still under way")
     kind[met] = ENDS.index("reached")
-    kind[sought > last] = _NO_HELP
-    return {"time": end - start, "end": kind}
+    limit = settled_until(log)
+    under_way = (log.case_open & ~met) | (end > limit)
+    kind[under_way] = ENDS.index("still under way")
+    kind[(sought > last) | (start > limit)] = _NO_HELP
+    return {"time": np.where(under_way, limit, end) - start, "end": kind}
 
 
 def case_summary(log: EventLog) -> CaseSummary:

@@ -11,7 +11,8 @@ What is planted
 - *Memory* (0 in the usual world): with this chance a case that came from further left calls next, whatever the chain says.
 - *Time*: how long until the next touch or the end does not depend on where it goes. With `tempos`, each customer has a tempo
   that all of their pauses share.
-- *The cut-off*: with `cut`, cases go on beyond `observed_until` and the log does not.
+- *The cut-off*: with `cut`, cases go on beyond `observed_until` and the log does not. That a case is over shows, as in a real
+  log, only once it was silent for `GAP`; no pause within a case is as long, but for one in ten thousand.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ PLAIN_TOUCH, PLAIN_CASE = 0.2, 0.1  # chance of a product touch before a touch; 
 MOOD = np.array([0.7, 0.35, 0.1, -0.05, -0.4])  # by stage, product first
 HUMOUR, NOISE, MOOD_KNOWN = 0.15, 0.25, 0.7  # half widths of even spreads, so that the means stay exact
 MINUTE, DAY = 60_000_000, 86_400_000_000
-PERIOD, PAUSE, GAP = 120 * DAY, 2 * DAY, 7 * DAY  # cases begin in this period; mean time to the next touch or the end
+PERIOD, PAUSE, GAP = 120 * DAY, 2 * DAY, 28 * DAY  # cases begin in this period; mean pause; silence that is an end
 POINT = 0.01
 
 
@@ -152,22 +153,23 @@ def _log(
     """The fields of an event log; with `cut`, only what happened before the period was over."""
     n = len(customer)
     size = np.bincount(case, minlength=n)
-    pause = (rng.exponential(PAUSE, len(case)) * tempo[customer[case]]).astype(np.int64) + 1  # until the next touch, or the end
+    pause = (rng.exponential(PAUSE, len(case)) * tempo[customer[case]]).astype(np.int64) + 1  # until the next touch
     pause[stage == 0] = MINUTE  # plain use comes right before the touch, so that it does not lengthen the way to it
     elapsed = np.cumsum(pause)
     before = np.append(0, elapsed)[np.cumsum(size) - size]
     start = rng.integers(0, period, n)
     until = start[case] + elapsed - before[case]
-    at, end = until - pause, until[np.cumsum(size) - 1]
+    at = until - pause
     mood = 1000 * (MOOD[stage] + humour[customer[case]] + rng.uniform(-NOISE, NOISE, len(case)))
     mood = np.where(rng.random(len(case)) < MOOD_KNOWN, np.rint(mood), -32768).astype(np.int16)
-    last = period if cut else int(end.max(initial=period)) + GAP
+    last = period if cut else int(at.max(initial=period)) + GAP
     seen = at <= last
     size = np.bincount(case[seen], minlength=n)
     keep = size > 0
     cases_of = np.bincount(customer[keep], minlength=len(humour))
     keys = rng.integers(0, 2**63, len(humour)).astype(np.uint64)
-    k, still_open = int(seen.sum()), (end > last)[keep]
+    k, ends = int(seen.sum()), np.cumsum(size[keep]) - 1
+    end = at[seen][ends]
     return {
         "stage": stage[seen].astype(np.uint8),
         "at": at[seen],
@@ -177,9 +179,9 @@ def _log(
         "solved": np.full(k, -1, np.int8),
         "case_start": np.append(0, np.cumsum(size[keep])),
         "customer_start": np.append(0, np.cumsum(cases_of[cases_of > 0])),
-        "case_end": np.minimum(end, last)[keep],
-        "case_open": still_open,
-        "case_resolved": ~still_open,
+        "case_end": end,
+        "case_open": end > last - GAP,
+        "case_resolved": np.zeros(len(end), dtype=bool),
         "customer_key": keys[cases_of > 0],
         "stages": STAGES,
         "actions": ("",),

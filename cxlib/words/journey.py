@@ -111,7 +111,7 @@ def _mean(row: pd.Series) -> str:
 def say_time_to(reach: TimeTo) -> str:
     """How soon the stage is reached, and by how many in the end."""
     if not reach.n_cases:
-        return "No case sought help, so there is no time to measure."
+        return "No case sought help, or none so early that its end could be told: there is no time to measure."
     day = reach.table[reach.table["hours"] <= 24].iloc[-1]
     start, end = reach.table.iloc[0], reach.table.iloc[-1]
     said = (

@@ -7,6 +7,8 @@ from cxlib.redact import escape
 from cxlib.schema import spelled
 from cxlib.words.numbers import count, percent, plural, share_with_interval
 
+UNSETTLED = "What followed its first touch is not known of any case: the log ends before the pause that ends one has passed."
+
 
 def say_variants(paths: Variants) -> str:
     """How many different paths there are, and how much the most frequent ones cover."""
@@ -28,16 +30,21 @@ def say_steps(matrix: StepMatrix) -> str:
     over = matrix.table[matrix.table["stage"] == END].set_index("step")
     if not len(over) or not over["n"].iloc[0]:
         return "There is no case, so there is no step."
+    if len(over) > 1 and not over["n"].iloc[1]:
+        return UNSETTLED
+    over = over[over["n"] > 0]
     last = over.iloc[-1]
     said = [f"{share_with_interval(row)} of {plural(row['n'], 'case')}" for row in (over.iloc[min(1, len(over) - 1)], last)]
     return (
         f"After {plural(over.index[min(1, len(over) - 1)] - 1, 'touch', 'touches')}, {said[0]} are over; after "
-        f"{plural(over.index[-1] - 1, 'touch', 'touches')}, {said[1]}. Open cases count as long as they were seen."
+        f"{plural(over.index[-1] - 1, 'touch', 'touches')}, {said[1]}. A case counts as far as it is known what followed."
     )
 
 
 def say_flow(streams: Flow) -> str:
     """The largest stream between two touches that does not end there."""
+    if streams.table.empty:
+        return UNSETTLED
     moves = streams.table[streams.table["target"] != END]
     if moves.empty:
         return "No case has a second touch."

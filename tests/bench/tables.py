@@ -32,9 +32,11 @@ otherwise, and how this was measured:
 - retentioneering runs the time to the phone from a case's first touch, not from the first that seeks help: it is held
   against the answer to that question. It has no variants, and no window over several steps. It orders ties by input row: tied
   touches of a case stand in the file from left to right, where all tools agree.
+- Observation goes on for long after the last touch, so that every case is over: the peers take it so whatever the log says.
 - Each piece runs in a process of its own, after a rehearsal on a small log. CPU is that of all processes; the peak is that of
   the process, with what it had loaded. Bringing back what was prepared is not counted for the peers; for ours it is where a
-  line says "open".
+  line says "open". The least CPU and wall time of three runs counts; of one run for retentioneering, pm4py and what the peers
+  prepare.
 """
 
 

@@ -13,8 +13,8 @@ from cxlib.eventlog import EventLog
 from cxlib.simulate.paths import DAY, called_by, simulate_walks
 from drills import central
 
-CUSTOMERS = 1000
-DAYS = 10  # of observation, so that about a third of the cases are still open at its end
+CUSTOMERS = 8000  # of whose cases a third begins early enough to be counted
+DAYS = 40  # of observation; the last 28 say nothing of ends, so cases are followed for twelve and then censored
 TEMPOS = (0.5, 1.5)  # a customer is quick or slow in all cases, and a later case often goes the way of the first
 HOURS = [0, 12, 24, 48, 96, 168]
 
