@@ -119,7 +119,7 @@ def test_an_open_case_has_no_end_and_its_last_touch_leads_nowhere_yet():
     log = from_paths(a="help phone", b="help", settings=Settings(observed_until=pd.Timestamp("1970-01-02", tz="UTC")))
     assert log.case_open.all()
     assert journey.ends(log).table["ended"].sum() == 0
-    assert journey.transitions(log).table[["source", "target", "count"]].to_numpy().tolist() == [["help", "phone", 1]]
+    assert journey.transitions(log).table.empty  # ends are told a week later: alone, the moves would say that all go on
     forced = journey.forced_to_call(log)
     assert (forced.n_open, forced.table.loc[journey.FORCED, "cases"]) == (1, 1)
 
