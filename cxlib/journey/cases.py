@@ -1,4 +1,4 @@
-"""What was known of a case when its customer first sought help? One row per case, in the order of the log."""
+"""What is known of a case that does not depend on its course? One row per case, in the order of the log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _USER = ("role", "geography", "plan")
 
 
 def cases(log: EventLog, dataset: Dataset | None = None) -> pd.DataFrame:
-    """What was known of each case when help was first sought?
+    """What is known of each case that where it goes should not change?
 
     Parameters
     ----------
@@ -32,15 +32,19 @@ def cases(log: EventLog, dataset: Dataset | None = None) -> pd.DataFrame:
     DataFrame
         One row per case, in the order of the log. From the log: ``kind`` of customer, ``n_earlier`` (cases the customer began
         before), ``earlier_mood`` (mean mood of the customer's touches before, -1 to 1; NaN where none has one),
-        ``month`` (in the log's time zone). From the tables: ``topic``, ``impact``, ``urgency`` (of the case's first ticket),
-        ``application`` (of its first touch that names one, else of the ticket), ``open_incident`` (was one open on that
-        application then?), ``role``, ``geography``, ``plan`` (of the user).
+        ``month`` (in the log's time zone); these as of the moment help was first sought. From the tables, as recorded and
+        perhaps only later: ``topic``, ``impact``, ``urgency`` (of the case's first ticket), ``application`` (of its first touch
+        that names one, else of the ticket), ``open_incident`` (was one open on that application when help was first sought?),
+        ``role``, ``geography``, ``plan`` (of the user).
 
     Notes
     -----
     A customer is *blocked* if an earlier case of theirs had been forced to call by then, else *new* if they began no case
-    before in this log, else *regular*: from the past only. Topic, impact and urgency describe the problem, not its course, but
-    are read from a ticket that may have been opened later than help was first sought; a case without ticket has none.
+    before in this log, else *regular*: from the past only. Topic, impact, urgency and application describe the problem, not its
+    course, but are read from a ticket or touch that may come after help was first sought, and so is the application that
+    ``open_incident`` asks about; role, geography and plan are those of the users table today. Where a case's course decides
+    what is recorded (a ticket only at the phone, an urgency raised after days), they are not what was known before; a case
+    without ticket has no topic, impact or urgency.
 
     >>> from cxlib.eventlog import from_paths
     >>> cases(from_paths(a__1="help phone", a__2="product product help", b="help"))[["kind", "n_earlier"]].to_numpy().tolist()
