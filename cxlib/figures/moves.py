@@ -61,7 +61,8 @@ def _pair(ax: Axes, row, place: int) -> None:
         ax.plot([low, high], [place + shift] * 2, color=colour, linewidth=1.6, zorder=2)
         ax.plot([value], [place + shift], marker=mark, color=colour, markersize=6, zorder=3)
         most = max(high, row.band_high if name == "effect" or (name == "adjusted" and not row.corrected) else high)
-        beside(ax, f"{words} {value:+.3g}", most, place + shift)
+        band = f"{row.band_low:+.3g} to {row.band_high:+.3g}, " if name == "adjusted" and not row.corrected else ""
+        beside(ax, f"{band}{words} {value:+.3g}", most, place + shift)
 
 
 def _room(ax: Axes, bounds: np.ndarray) -> None:
@@ -115,8 +116,9 @@ def draw_what_if(found: WhatIf, ax: Axes | None = None) -> Axes:
             value / unit for value in (row.low, row.high, row.band_low, row.band_high, row.change, row.naive)
         )
         ax.barh(place, band_high - band_low, left=band_low, height=0.5, color=PALE)
-        ax.plot([low, high], [place, place], color=HOT, linewidth=1.6)
-        ax.plot([change], [place], marker="D", color=HOT, markersize=7)
+        mark, colour = ("D", HOT) if row.corrected else ("s", CALM)
+        ax.plot([low, high], [place, place], color=colour, linewidth=1.6)
+        ax.plot([change], [place], marker=mark, color=colour, markersize=7)
         ax.plot([naive], [place], marker="o", markerfacecolor="white", markeredgecolor=QUIET, markersize=6)
         beside(ax, _told(row), max(band_high, naive, 0), place)
         drawn += [band_low, band_high, naive]
@@ -125,17 +127,21 @@ def draw_what_if(found: WhatIf, ax: Axes | None = None) -> Axes:
     _room(ax, np.array(drawn))
     about = f" about {plain(found.topic, 24)}" if found.topic is not None else ""
     ax.set_xlabel(
-        f"change if {100 * found.share:.3g} % of the cases{about}\nthat reach {plain(found.source, 16)} "
-        f"(n = {table['n'].iloc[0]:,}) went to {plain(found.target, 16)},\n"
-        "in per cent of now, mood in hundredths\n(line: 95 % by customer; pale: band; circle: plainly compared)",
+        f"change if {100 * found.share:.3g} % of the cases{about}\n"
+        f"that come to {plain(found.source, 16)} without {plain(found.target, 16)} before (n = {table['n'].iloc[0]:,})\n"
+        "went there instead, in per cent of now, mood in hundredths\n"
+        "(pale: band with what may stay hidden; line: 95 % by customer; circle: plainly compared)",
         loc="left",
     )
     return ax
 
 
 def _told(row) -> str:
+    """The change; without a correction the band in place of it, since one number would say too much."""
     digits = 3 if row.outcome == "mood" else 0
-    return f"{row.change:+,.{digits}f} (now {row.now:,.{digits}f})"
+    change, low, high = (f"{x:+,.{digits}f}" for x in (row.change, row.band_low, row.band_high))
+    told = change if row.corrected else f"{low} to {high}"
+    return f"{told} (now {row.now:,.{digits}f})"
 
 
 def _outcome(name: str, found: WhatIf) -> str:

@@ -22,7 +22,7 @@ OUTCOMES = (MOOD, HOURS, BACK)
 class LeftMoves:
     """The answer of `left_moves`; `table` has one row per pair of stages and outcome."""
 
-    table: pd.DataFrame  # source, target, outcome, naive, adjusted, effect, band, e_value, overlap, n_source, n_target, why
+    table: pd.DataFrame  # source, target, outcome, naive, adjusted, effect, band, e_value, overlap, n_source, n_target, n_all
     overlap: pd.DataFrame  # source, target, low, high, n_target, n_source: cases by their chance of ending at the target
     known: pd.DataFrame  # source, target, column, known_source, known_target (shares), used
     within: str
@@ -51,8 +51,10 @@ def left_moves(log: EventLog, known: pd.DataFrame | None = None, *, within: str 
         ``adjusted`` for what was known, ``effect`` (corrected for severity where ``corrected``, else as adjusted).
         ``band_low`` and ``band_high`` also allow for what stays hidden. ``e_value`` and ``e_bound``: how strong an unseen
         cause had to be (risk ratio, 1 or more) to explain away the effect, and its interval's bound nearest to 0. ``overlap``:
-        share of the source's cases that have counterparts, of which all but `naive` speaks. ``n_source``, ``n_target``: closed
-        cases whose outcome is known; ``strength`` of the signs' agreement (F). ``why``: what was missing.
+        share of the source's cases that have counterparts, of which all but `naive` speaks. ``n_source``, ``n_target``: the
+        closed cases with known outcome that all numbers of the row come from; ``n_all``: as many the log has of the two
+        together. Beyond 200,000 (`levelling.MOST`) whole customers are drawn by their key. ``strength`` of the signs' agreement
+        (F). ``why``: what was missing.
 
     Raises
     ------
@@ -71,9 +73,10 @@ def left_moves(log: EventLog, known: pd.DataFrame | None = None, *, within: str 
     noisy signs of severity, where F is 10 or more. It assumes that where a case ends moves neither sign, that given severity
     their errors are unrelated, and that the outcome is about linear in severity near the cases that would move.
 
-    *Band*: with a correction the interval and an eighth of what the correction took away (naturally more than that may be
-    hidden, of a kind the signs do not tell); without one from no effect to the adjusted one: it then takes it that what is
-    hidden exaggerates the effect, as severity does, and does not turn it round.
+    *Band*: with a correction the interval and an eighth of what the correction took away (a choice made on pilot worlds, see
+    `levelling.MISSED`; more than that may be hidden, of a kind the signs do not tell); without one from no effect
+    to the adjusted one: it then takes it that what is hidden exaggerates the effect, as severity does, and does not turn it
+    round.
 
     References
     ----------
@@ -113,10 +116,12 @@ def _move(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """One pair of stages: the rows of its outcomes, its overlap, and what was known of its cases."""
     pair = {"source": log.stages[left + 1], "target": log.stages[left]}
-    here = drawn(log, np.flatnonzero(ends["last"].isin([left, left + 1]) & ends["counted"]))
+    pool = np.flatnonzero(ends["last"].isin([left, left + 1]) & ends["counted"])
+    here = drawn(log, pool)
     at_left, known = ends["last"].to_numpy()[here] == left, frame.iloc[here]
     key = log.customer_key[log.customer_of_case[here]]
     values = ends[list(OUTCOMES)].to_numpy(dtype=float)[here]
+    n_all = ends[list(OUTCOMES)].iloc[pool].notna().sum()
     found: dict[str, dict] = {}
     chance = np.full(len(here), np.nan)
     for names in _alike(values):
@@ -124,8 +129,10 @@ def _move(
         result = levelled(values[told][:, names], at_left[told], known[told], key[told], seed=seed)
         counts = {"n_source": int((told & ~at_left).sum()), "n_target": int((told & at_left).sum())}
         for name, row in zip(names, result.rows, strict=True):
-            found[OUTCOMES[name]] = row | _e_values(row, values[told, name], at_left[told], OUTCOMES[name]) | counts
-            if OUTCOMES[name] == HOURS:
+            outcome = OUTCOMES[name]
+            found[outcome] = row | _e_values(row, values[told, name], at_left[told], outcome) | counts
+            found[outcome]["n_all"] = int(n_all[outcome])
+            if outcome == HOURS:
                 chance[told] = result.chance
     rows = [pair | {"outcome": name} | found[name] for name in OUTCOMES]
     tell = known_shares(known, at_left)

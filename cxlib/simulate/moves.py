@@ -182,14 +182,22 @@ def _recorded(rng: np.random.Generator, whole: dict[str, np.ndarray], noise: flo
     )
 
 
+def movable(world: MovesWorld, source: int, target: int) -> np.ndarray:
+    """The cases that come to the source and have not been at the target by then."""
+    stage, bounds = world.arrays["stage"], world.arrays["case_start"]
+    at_source, at_target = (_first_at(stage, wanted, bounds[:-1]) for wanted in (source, target))
+    return np.flatnonzero((at_source < bounds[1:]) & (at_source < at_target))
+
+
 def resimulate(
     world: MovesWorld, cases: np.ndarray, source: int, target: int, cost: np.ndarray, *, times: int = 20, seed: int = 0
 ) -> dict[str, float]:
     """What is expected of `cases` if all of them went to the target instead of the source, less what became of them?
 
-    Every case keeps its way to its first touch at the source and walks on from the target, `times` times. Mean changes of:
-    ``cases`` (that still reach the source, less 1), ``calls``, ``cost`` (per touch and stage) and ``mood`` at the end. Moving a
-    share of them by lot changes that share as much.
+    All of them come to the source; those `movable` have not been at the target by then. Every case keeps its way to its first
+    touch at the source and walks on from the target, `times` times. Mean changes of: ``cases`` (that still reach the source,
+    less 1), ``calls``, ``cost`` (per touch and stage) and ``mood`` at the end. Moving a share of them by lot changes that
+    share as much.
     """
     rng = stream(seed, "again")
     stage, start, end = world.arrays["stage"], world.arrays["case_start"][:-1][cases], world.arrays["case_start"][1:][cases]
@@ -212,6 +220,6 @@ def resimulate(
 
 
 def _first_at(stage: np.ndarray, wanted: int, start: np.ndarray) -> np.ndarray:
-    """The first touch at a stage from each start on."""
-    there = np.flatnonzero(stage == wanted)
+    """The first touch at a stage from each start on, of whatever case; the number of touches where there is none."""
+    there = np.append(np.flatnonzero(stage == wanted), len(stage))
     return there[np.searchsorted(there, start)]

@@ -28,12 +28,24 @@ def say_left_moves(found: LeftMoves, outcome: str = "mood") -> str:
 
 
 def _pair(row: pd.Series, outcome: str) -> str:
+    """What one pair would change: the corrected number with its interval, or without a correction the band first."""
+    where = f"from {escape(row['source'])} to {escape(row['target'])}"
+    plainly = f"{_signed(row['naive'], outcome)} if plainly compared; n = {_counted(row)}{_partly(row['overlap'])}"
+    interval = f"95 %: {_range(row, 'effect_low', 'effect_high', outcome)}"
+    if row["corrected"]:
+        return f"{_signed(row['effect'], outcome)} {where} ({interval}; {plainly})"
+    unit = " points" if outcome == "return" else ""
     return (
-        f"{_signed(row['effect'], outcome)} from {escape(row['source'])} to {escape(row['target'])} "
-        f"(95 %: {_range(row, 'effect_low', 'effect_high', outcome)}; "
-        f"{_signed(row['naive'], outcome)} if plainly compared; n = {count(row['n_source'])} and {count(row['n_target'])}"
-        f"{_partly(row['overlap'])})"
+        f"anything from {_range(row, 'band_low', 'band_high', outcome)}{unit} {where} "
+        f"(only adjusted: {_signed(row['effect'], outcome)}, {interval}; {plainly})"
     )
+
+
+def _counted(row: pd.Series) -> str:
+    """The cases compared, and of how many they were drawn where a log is too large to use all."""
+    used = row["n_source"] + row["n_target"]
+    drawn = f", those of customers drawn by lot from {count(row['n_all'])}" if used < row["n_all"] else ""
+    return f"{count(row['n_source'])} and {count(row['n_target'])}{drawn}"
 
 
 def _partly(overlap: float) -> str:
@@ -68,7 +80,7 @@ def _rests_on(told: pd.DataFrame, outcome: str) -> str:
         whom = "These are" if plain.equals(told) else f"From {_list(plain['source'])} this is"
         said += (
             f"{whom} only adjusted for what was known before, since {_reasons(plain)}: severity may explain all of it, "
-            f"so the truth may lie anywhere from nothing to it ({_bands(plain, outcome)}). "
+            "so the truth may lie anywhere from no effect to the adjusted one's far bound. "
         )
     row = told.sort_values(["e_bound", "e_value"], kind="stable").iloc[0]
     if math.isnan(row["e_value"]):
@@ -113,46 +125,80 @@ def say_what_if(found: WhatIf) -> str:
     """What the move would change, how many would still go on, and what this rests on."""
     table = found.table.set_index("outcome")
     source, target = escape(found.source), escape(found.target)
-    n = int(table["n"].iloc[0])
+    n, why = int(table["n"].iloc[0]), escape(table["why"].iloc[0])
+    if not target:
+        return f"There is no other stage that cases at {source} could go to instead ({why})."
     about = f" about {escape(found.topic)}" if found.topic is not None else ""
-    whom = f"the {plural(n, 'closed case')}{about} that {'reaches' if n == 1 else 'reach'} {source}"
+    whom = f"the {plural(n, 'closed case')}{about} that {'comes' if n == 1 else 'come'} to {source} without {target} before"
     if table["change"].isna().all():
-        why = table["why"].iloc[0]
         return f"Too few cases to say what would change if some of {whom} went to {target} instead ({why})."
-    still, low, high = found.still
-    last = escape(found.escalation)
-    band = f"{_amount(table.loc['calls', 'band_low'])} to {_amount(table.loc['calls', 'band_high'])}"
-    said = (
-        f"**If {100 * found.share:.3g} % of {whom} went to {target} instead** ({decimal(found.moved, 0)} cases), "
+    return (
+        f"**If {100 * found.share:.3g} % of {whom} went to {target} instead** "
+        f"({decimal(found.moved, 0)} cases{_already(found)}), "
         f"{'; '.join(_change(name, row, found) for name, row in table.iterrows() if name != 'cases')}. "
-        f"Of those moved {percent(still)} would reach {source} all the same "
-        f"({percent(low)} to {percent(high)} with what may be hidden), as comparable cases at {target} do. "
+        f"{_still(found)} {_what_if_rests_on(found, why)} {_read_from(found, n, int(table['n_used'].iloc[0]))}"
     )
-    if found.corrected:
-        said += (
-            "Severity is corrected for as impact and urgency tell it, which takes them to err independently; if an eighth more "
-            f"is hidden, touches at {last} change by {band}. "
-        )
-    else:
-        said += (
-            f"It is only adjusted for what was known before, since {table['why'].iloc[0]}: who goes to {target} may be "
-            f"milder, so the true change of touches at {last} may be anything from {band}. "
-        )
-    there = plural(found.compared, "case")
-    if found.kept < ALL:
-        said += f"It is read from the {percent(found.kept)} of them with counterparts at {target}, and takes the others alike. "
-    return f"{said}It takes it that {target} copes with more cases as well as now (read from {there} there)."
+
+
+def _already(found: WhatIf) -> str:
+    """How many cannot be moved, since they had been there."""
+    been = f"{count(found.already)} more had been at {escape(found.target)} first and could not be moved"
+    return f"; {been}" if found.already else ""
 
 
 def _change(name: str, row: pd.Series, found: WhatIf) -> str:
-    if name == "mood":
+    """One outcome: the band before the interval by customer, since what may stay hidden is most of what is not known."""
+    write = _hundredths if name == "mood" else _amount
+    band, interval = (f"{write(row[low])} to {write(row[high])}" for low, high in (("band_low", "band_high"), ("low", "high")))
+    what = {"mood": "the mean mood at their end", "calls": f"touches at {escape(found.escalation)}"}.get(name, "the cost")
+    what += f", now {decimal(row['now'], 3) if name == 'mood' else count(row['now'])}, would change by"
+    if not row["corrected"]:
         return (
-            f"mood at the end over all n would be {decimal(row['then'], 3)} instead of {decimal(row['now'], 3)} "
-            f"({row['change']:+.3f}, 95 %: {row['low']:+.3f} to {row['high']:+.3f})"
+            f"{what} anything from {band} "
+            f"(only adjusted: {write(row['change'])}, 95 %: {interval}, which leaves out what is hidden)"
         )
-    what = f"touches at {escape(found.escalation)}" if name == "calls" else "the cost"
-    bounds = f"95 %: {_amount(row['low'])} to {_amount(row['high'])}"
-    return f"{what} would change by {_amount(row['change'])} of {count(row['now'])} ({bounds})"
+    return f"{what} {write(row['change'])} (band: {band}; by customers alone 95 %: {interval})"
+
+
+def _hundredths(x: float) -> str:
+    return f"{x:+.3f}"
+
+
+def _still(found: WhatIf) -> str:
+    """How many of the moved would go on to the source."""
+    best, low, high = (percent(share) for share in found.still)
+    source, target = escape(found.source), escape(found.target)
+    if not found.corrected:
+        return f"Of those moved {low} to {high} would reach {source} all the same."
+    return (
+        f"Of those moved {best} would reach {source} all the same ({low} to {high} with what may be hidden), as comparable "
+        f"cases at {target} do."
+    )
+
+
+def _what_if_rests_on(found: WhatIf, why: str) -> str:
+    if found.corrected:
+        return (
+            "Severity is corrected for as impact and urgency tell it, which takes them to err independently; the band allows "
+            "for an eighth more hidden."
+        )
+    return (
+        f"It is only adjusted for what was known before, since {why}: who goes to {escape(found.target)} may be milder, which "
+        "may explain all of it."
+    )
+
+
+def _read_from(found: WhatIf, n: int, n_used: int) -> str:
+    """The cases that tell, and that they stand for others where they do."""
+    target = escape(found.target)
+    said = ""
+    if found.kept < ALL:
+        said = f"It is read from the {percent(found.kept)} of them with counterparts at {target}, and takes the others alike. "
+    there = plural(found.compared, "case")
+    if n_used < n or found.compared < found.compared_all:
+        there = f"{count(found.compared)} of {count(found.compared_all)} cases"
+        said += f"To be computed, customers were drawn by lot, with {count(n_used)} of the {count(n)} cases. "
+    return f"{said}It takes it that {target} copes with more cases as well as now (read from {there} there)."
 
 
 def _amount(x: float) -> str:
