@@ -101,7 +101,7 @@ def what_if(
     at the target when it came to the source is one of these and not among the moved: no case stands on both sides. They are
     milder on average, so they are adjusted and corrected as in `left_moves`; those who from the target still go on are in it.
     The change is share x n x the mean difference over those of the n cases that have counterparts at the target (`kept`; mood:
-    share x the difference): the others are taken to differ as much. What the signs do not tell stays in it, such as a customer's
+    share x the difference): the others are taken to differ as much. What the signs do not tell stays in it, such as
     temper: in 36 simulated worlds cases, calls and cost came out 5 to 6 % too favourable and mood 13 %; the band covers that,
     the interval of a large log does not. (With temper told, in 20 of them, calls came out right to 1 %, cost 6 %, mood 7 %.)
 

@@ -15,7 +15,8 @@ from cxlib.simulate.moves import MovesWorld, movable, resimulate, simulate_moves
 
 CUSTOMERS = 16_000  # of a world: 2 to 3 s of one core, so that 400 take about 15 minutes, and two processes half of it
 COLUMNS = ["kind", "quantity", "truth", "naive", "effect", "low", "high", "band_low", "band_high", "corrected"]
-# Kinds of world by what is recorded of severity: impact and urgency as in the demo; of all cases, but in 80 % drawn blindly; and the demo's signs for those cases only that have a ticket, by the stage where they ended.
+# Kinds of world by what is recorded of severity: impact and urgency as in the demo; of all cases, but in 80 % drawn blindly;
+# and the demo's signs for those cases only that have a ticket, by the stage where they ended.
 GOOD, POOR, TICKETS = "good", "poor", "where a ticket is"
 WORLDS = {GOOD: 160, POOR: 160, TICKETS: 80}
 BLIND = {GOOD: 0.0, POOR: 0.8, TICKETS: 0.0}
