@@ -21,9 +21,12 @@ def sums_by_code(log: EventLog, code: np.ndarray, size: int, *, at_least: bool =
     `code` is one whole number per case, below `size`; negative ones are not counted. With `at_least` a case counts for every
     code up to its own. Returns six rows, one column per code.
     """
-    counted = np.flatnonzero(code >= 0)
-    customer = log.customer_of_case.take(counted)
-    cell = customer * size + code.take(counted)
+    customer, customers = log.customer_of_case, log.n_customers
+    if (code < 0).any():
+        counted = np.flatnonzero(code >= 0)
+        customer, code = customer.take(counted), code.take(counted)
+        customers = np.count_nonzero(np.diff(customer)) + min(len(customer), 1)
+    cell = customer * size + code
     counts = np.bincount(cell, minlength=log.n_customers * size).reshape(log.n_customers, size)
     pairs, total = stats.crossed(counts), counts.sum(axis=0)
     if at_least:  # sums over all codes further on
@@ -31,6 +34,5 @@ def sums_by_code(log: EventLog, code: np.ndarray, size: int, *, at_least: bool =
         with_n, y, cases, square = pairs[:, 0], total[::-1].cumsum()[::-1], total.sum(), pairs[0, 0]
     else:
         with_n, y, cases, square = pairs.sum(axis=1), total, total.sum(), pairs.sum()
-    customers = np.count_nonzero(np.diff(customer)) + min(len(customer), 1)
     one = np.ones(size, dtype=np.int64)
     return np.stack([customers * one, y, cases * one, np.diag(pairs), with_n, square * one])
