@@ -5,7 +5,18 @@ spilling to disk), numpy counts.
 """
 
 from cxlib.eventlog.command import add_compile, run_compile
-from cxlib.eventlog.kernels import MODES, began, first_touch, furthest, mature, per_customer, returned, settled, settled_until, stepped
+from cxlib.eventlog.kernels import (
+    MODES,
+    began,
+    first_touch,
+    furthest,
+    mature,
+    per_customer,
+    returned,
+    settled,
+    settled_until,
+    stepped,
+)
 from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, POOL, EventLog, spread
 from cxlib.eventlog.sorting import compile, from_paths
 
@@ -25,9 +36,9 @@ __all__ = [
     "mature",
     "per_customer",
     "returned",
+    "run_compile",
     "settled",
     "settled_until",
-    "run_compile",
     "spread",
     "stepped",
 ]

@@ -25,7 +25,7 @@ def sums_by_code(log: EventLog, code: np.ndarray, size: int, *, at_least: bool =
     if (code < 0).any():
         counted = np.flatnonzero(code >= 0)
         customer, code = customer.take(counted), code.take(counted)
-        customers = np.count_nonzero(np.diff(customer)) + min(len(customer), 1)
+        customers = int(np.count_nonzero(np.diff(customer))) + min(len(customer), 1)
     cell = customer * size + code
     counts = np.bincount(cell, minlength=log.n_customers * size).reshape(log.n_customers, size)
     pairs, total = stats.crossed(counts), counts.sum(axis=0)
