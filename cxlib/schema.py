@@ -295,6 +295,7 @@ def duration(text: object, name: str = "within") -> int:
     return round(float(found[1]) * _SECONDS[found[2]] * 1_000_000)
 
 
+HOUR, DAY = 3_600_000_000, 86_400_000_000  # microseconds, as times are counted in
 _SPELLED = {"s": "second", "min": "minute", "h": "hour", "d": "day", "w": "week"}
 
 

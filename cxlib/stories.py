@@ -13,9 +13,9 @@ import pandas as pd
 
 from cxlib.eventlog import NO_MOOD, EventLog, furthest
 from cxlib.redact import Gazetteer, gazetteer, redact
+from cxlib.schema import HOUR
 from cxlib.store import Dataset
 
-HOUR = 3_600_000_000
 LONGEST = 16  # touches shown of one case: the first twelve and the last four
 
 

@@ -125,7 +125,7 @@ def test_what_would_move_them_left_has_a_page_also_where_there_is_nothing_to_com
     assert cli.main(["report", "1", "4", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "r")]) == 0
     page = (tmp_path / "r" / "latest" / "4_what_would_move_them_left.html").read_text()
     assert "Nothing can be compared: cases that count began in 1 month, not in two." in page
-    assert "Watch out</strong> Too few months with cases" in (tmp_path / "r" / "latest" / "index.html").read_text()
+    assert "Watch out</strong> <p>Too few months with cases" in (tmp_path / "r" / "latest" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_every_sentence_and_figure_can_be_made(name):
     assert not any("nan" in sentence or "<b>" in sentence or "](y)" in sentence for sentence in said)
     drawn = [
         figures.draw_funnel(reach, felt), figures.draw_forced(journey.forced_to_call(log)), figures.draw_incidence(calls),
-        figures.draw_transitions(journey.transitions(log)), figures.draw_ends(journey.ends(log)), figures.draw_mood(felt),
+        figures.draw_ends(journey.ends(log)), figures.draw_mood(felt),
     ]  # fmt: skip
     for ax in drawn:
         ax.figure.canvas.draw()

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from cxlib.eventlog import NO_MOOD, EventLog, first_touch
-from cxlib.schema import known_at_start
+from cxlib.schema import HOUR, known_at_start
 from cxlib.store import Dataset
 
-HOUR = 3_600_000_000  # microseconds
 CLOSED = ("resolved", "closed", "solved")  # a ticket whose state begins with one of these is not open
 # How a ticket ended. Exports fill these in from the first row on, so not even their dated changes are read.
 ENDINGS = {"closed_at", "close_code", "closed_code", "close_notes", "resolved_at", "resolved_by", "resolution"}

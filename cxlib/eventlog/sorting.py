@@ -146,11 +146,12 @@ def _cached(key: str, places: Sequence[Path], read: Callable[[], Touches]) -> Ev
             return _save(place / name, touches)
         except OSError:
             continue  # not writable, or full: the next place, or memory
-    log = arrays.arranged(touches.in_order(), touches.facts, touches.ends())
-    if touches.if_shared and touches.are_shared(log):
-        touches = touches.if_shared()
-        log = arrays.arranged(touches.in_order(), touches.facts, touches.ends())
-    return log
+    log = _arranged(touches)
+    return log if (other := touches.otherwise(log)) is None else _arranged(other)
+
+
+def _arranged(touches: Touches) -> EventLog:
+    return arrays.arranged(touches.in_order(), touches.facts, touches.ends())
 
 
 def _save(folder: Path, touches: Touches) -> EventLog:
@@ -159,10 +160,9 @@ def _save(folder: Path, touches: Touches) -> EventLog:
     with tempfile.TemporaryDirectory(prefix=".log-", dir=folder.parent) as scratch:
         made = Path(scratch) / "log"
         made.mkdir()
-        log = _stored(made, touches)
-        if touches.if_shared and touches.are_shared(log):
+        if (other := touches.otherwise(_stored(made, touches))) is not None:
             _emptied(made)
-            _stored(made, touches.if_shared())
+            _stored(made, other)
         try:
             os.replace(made, folder)
         except OSError:
@@ -228,4 +228,4 @@ def _of_frame(touches: pd.DataFrame, settings: Settings, memory: str) -> EventLo
         )
     settings = with_period(settings, con, {"touchpoints": f"({checked.sql})"})
     ordered = of_dataset(con, {"touchpoints": checked.sql}, settings)
-    return arrays.arranged(ordered.in_order(), ordered.facts, ordered.ends())
+    return _arranged(ordered)

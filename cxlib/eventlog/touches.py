@@ -45,15 +45,18 @@ class Touches:
         with progress.queries(self.con, said):
             yield from self.con.sql(sql).to_arrow_reader(BATCH)
 
-    def are_shared(self, log: EventLog) -> bool:
-        """Does a case of the log have two customers? By hashes: two ids of one hash cost a second sort and harm nothing."""
+    def otherwise(self, log: EventLog) -> Touches | None:
+        """What to sort instead, if a case of the log turned out to have two customers; None if not.
+
+        By hashes of the ids: two ids of one hash cost a second sort and harm nothing.
+        """
         if self.if_shared is None:
-            return False
+            return None
         self.con.register("case_ids", pa.table({"id": log._label("case_id")}))
         hashes = self.con.sql("SELECT hash(id) AS hash FROM case_ids").to_arrow_table()["hash"].to_numpy()
         self.con.unregister("case_ids")
         rising = np.sort(hashes)  # less than what groups would cost
-        return bool((rising[1:] == rising[:-1]).any())
+        return self.if_shared() if (rising[1:] == rising[:-1]).any() else None
 
     def ends(self) -> dict[str, np.ndarray] | None:
         if self.endings is None:

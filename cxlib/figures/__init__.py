@@ -3,7 +3,7 @@
 from cxlib.figures.changes import draw_kind_moves, draw_kinds, draw_matrix_diff, draw_scorecard, draw_segments, draw_waterfall
 from cxlib.figures.data import draw_empty, draw_freshness, draw_links, draw_rows, draw_weeks
 from cxlib.figures.escalation import draw_auc_by_stage, draw_by_month, draw_gain, draw_reliability
-from cxlib.figures.journey import draw_ends, draw_forced, draw_funnel, draw_incidence, draw_mood, draw_transitions
+from cxlib.figures.journey import draw_ends, draw_forced, draw_funnel, draw_incidence, draw_mood
 from cxlib.figures.levers import draw_removal, draw_sensitivity
 from cxlib.figures.moves import draw_left_moves, draw_overlap, draw_what_if
 from cxlib.figures.paths import draw_flow, draw_graph, draw_loops, draw_returns, draw_step_matrix, draw_variants
@@ -41,7 +41,6 @@ __all__ = [
     "draw_theme_map",
     "draw_theme_months",
     "draw_themes",
-    "draw_transitions",
     "draw_variants",
     "draw_waterfall",
     "draw_weeks",

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, QUIET, axes, beside, plain, stage_colours
+from cxlib.figures.style import CALM, HOT, INK, QUIET, axes, beside, nothing, plain, stage_colours
 from cxlib.journey import Change, Kinds, MatrixDiff, Scorecard, Segments
 
 MOST_PERIODS, MOST_SEGMENTS = 4, 20
@@ -98,7 +98,7 @@ def draw_waterfall(changed: Change, ax: Axes | None = None) -> Axes:
     With more than 14 segments only the sums of mix and rate are drawn.
     """
     if changed.missing:
-        return _nothing(axes(ax, high=1), changed.missing)
+        return nothing(axes(ax, high=1), changed.missing)
     unit, table = changed.unit, changed.table
     by_segment = table.sort_values("total", ascending=False, key=abs) if len(table) <= 14 else table.iloc[:0]
     steps: list[tuple[str, float, float]] = [
@@ -212,7 +212,7 @@ def draw_matrix_diff(apart: MatrixDiff, ax: Axes | None = None) -> Axes:
 def draw_kinds(found: Kinds, ax: Axes | None = None) -> Axes:
     """The customers of each month: new, regular, blocked."""
     if found.table.empty:
-        return _nothing(axes(ax, high=1), found.missing)
+        return nothing(axes(ax, high=1), found.missing)
     ax = axes(ax, wide=min(8.0, 2.5 + 1.2 * found.table["month"].nunique()), high=3.6)
     table = found.table
     months = list(dict.fromkeys(table["month"]))
@@ -241,7 +241,7 @@ def draw_kind_moves(found: Kinds, ax: Axes | None = None) -> Axes:
     """From month to month: of the customers of each kind (row), the share that is of which kind the month after (column)."""
     table = found.moves
     if table.empty:
-        return _nothing(axes(ax, high=1), found.missing or "there are no two months in a row to compare")
+        return nothing(axes(ax, high=1), found.missing or "there are no two months in a row to compare")
     sources, targets = list(dict.fromkeys(table["source"])), list(dict.fromkeys(table["target"]))
     ax = axes(ax, wide=6, high=1.1 + 0.55 * max(1, len(sources)))
     for row in table.itertuples():
@@ -261,10 +261,4 @@ def draw_kind_moves(found: Kinds, ax: Axes | None = None) -> Axes:
     for side in ax.spines.values():
         side.set_visible(False)
     ax.tick_params(length=0)
-    return ax
-
-
-def _nothing(ax: Axes, said: str) -> Axes:
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, textwrap.fill(said, 80), ha="center", va="center", color=QUIET, transform=ax.transAxes)
     return ax

@@ -7,8 +7,22 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, heat, percent, plain, stage_colours, whiskers_across
-from cxlib.journey import Ends, Forced, Funnel, Mood, TimeTo, Transitions
+from cxlib.figures.style import (
+    CALM,
+    HOT,
+    INK,
+    PALE,
+    QUIET,
+    axes,
+    beside,
+    heat,
+    nothing,
+    percent,
+    plain,
+    stage_colours,
+    whiskers_across,
+)
+from cxlib.journey import Ends, Forced, Funnel, Mood, TimeTo
 
 
 def draw_funnel(reach: Funnel, mood: Mood | None = None, ax: Axes | None = None) -> Axes:
@@ -90,35 +104,6 @@ def _outcomes(forced: Forced) -> list[str]:
     return [f"forced on to {plain(forced.escalation, 24)}", "went there first"]
 
 
-def draw_transitions(moves: Transitions, ax: Axes | None = None) -> Axes:
-    """The step matrix: from each stage (row), the share of moves to each next stage or the end (column)."""
-    targets = [*moves.stages, "end"]
-    sources = [s for s in moves.stages if (moves.table["source"] == s).any()]
-    ax = axes(ax, wide=7.5, high=0.9 + 0.55 * max(1, len(sources)))
-    shares = moves.table.pivot_table(index="source", columns="target", values="share", observed=True)
-    shares = shares.reindex(index=sources, columns=targets).to_numpy(dtype=float)
-    sizes = moves.table.groupby("source")["n"].first()
-    ax.imshow(np.nan_to_num(shares), cmap="Greys", vmin=0, vmax=1.15, aspect="auto")
-    for i, j in np.argwhere(~np.isnan(shares)):
-        ax.text(
-            j,
-            i,
-            f"{shares[i, j]:.0%}" if shares[i, j] >= 0.005 else "<1%",
-            ha="center",
-            va="center",
-            color="white" if shares[i, j] > 0.55 else INK,
-        )
-    ax.set_xticks(range(len(targets)), [plain(t, 14) for t in targets])
-    ax.set_yticks(range(len(sources)), [f"{plain(s, 18)}  (n = {sizes[s]:,})" for s in sources])
-    ax.xaxis.tick_top()
-    ax.set_xlabel("next")
-    ax.xaxis.set_label_position("top")
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(length=0)
-    return ax
-
-
 def draw_ends(over: Ends, ax: Axes | None = None) -> Axes:
     """At which stage finished cases had their last touch."""
     ax = axes(ax, high=0.8 + 0.4 * len(over.table))
@@ -163,9 +148,7 @@ def draw_incidence(reach: TimeTo, ax: Axes | None = None) -> Axes:
     ax = axes(ax, high=3.4)
     table = reach.table
     if table.empty:
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "no case sought help", ha="center", color=QUIET, transform=ax.transAxes)
-        return ax
+        return nothing(ax, "no case sought help early enough")
     days = table["hours"] / 24
     ax.fill_between(days, table["low"], table["high"], color=CALM, alpha=0.25, linewidth=0)
     ax.plot(days, table["share"], color=CALM, marker="o", markersize=3.5)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, plain
+from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, nothing, plain
 from cxlib.journey import Absorbing
 
 
@@ -20,7 +20,7 @@ def draw_sensitivity(found: Absorbing, ax: Axes | None = None) -> Axes:
     ax = axes(ax, wide=9, high=1.1 + 0.5 * max(1, len(table)))
     known = table[table["points"].notna()]
     if known.empty:
-        return _nothing(ax, f"no move left of {plain(found.escalation, 20)} to act on")
+        return nothing(ax, f"no move left of {plain(found.escalation, 20)} to act on")
     y = np.arange(len(known))
     ax.barh(y, known["points"], color=[HOT if rank == 1 else QUIET for rank in known["rank"]], height=0.62)
     _whiskers(ax, known, "points", y)
@@ -52,7 +52,7 @@ def draw_removal(found: Absorbing, ax: Axes | None = None) -> Axes:
     table = found.removal[found.removal["remain"].notna()][::-1]
     ax = axes(ax, high=1.2 + 0.45 * max(1, len(table)))
     if table.empty:
-        return _nothing(ax, f"nobody was forced on to {plain(found.escalation, 20)}")
+        return nothing(ax, f"nobody was forced on to {plain(found.escalation, 20)}")
     y = np.arange(len(table))
     ax.axvline(1, color=PALE, zorder=0)
     ax.barh(y, table["remain"], color=CALM, height=0.6)
@@ -79,9 +79,3 @@ def _whiskers(ax: Axes, table: pd.DataFrame, name: str, y: np.ndarray) -> None:
     spread = np.nan_to_num(np.vstack([table[name] - table[f"{name}_low"], table[f"{name}_high"] - table[name]]).clip(0))
     for colour, width in (("white", 3), (INK, 1)):
         ax.errorbar(table[name], y, xerr=spread, fmt="none", ecolor=colour, capsize=3, linewidth=width)
-
-
-def _nothing(ax: Axes, said: str) -> Axes:
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, said, ha="center", color=QUIET, transform=ax.transAxes)
-    return ax

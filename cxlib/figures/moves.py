@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, plain
+from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, beside, nothing, plain
 from cxlib.journey import LeftMoves, WhatIf
 
 _NAMES = {
@@ -30,7 +30,7 @@ def draw_left_moves(found: LeftMoves, outcome: str = "mood", ax: Axes | None = N
     )
     ax = axes(ax, wide=9, high=1.3 + 1.15 * max(1, len(table)))
     if table.empty:
-        return _nothing(ax, "too few cases to compare neighbouring stages")
+        return nothing(ax, "too few cases to compare neighbouring stages")
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
     for place, row in enumerate(table.itertuples()):
         _pair(ax, row, place)
@@ -79,7 +79,7 @@ def draw_overlap(found: LeftMoves, ax: Axes | None = None) -> Axes:
     pairs = list(told.groupby(["source", "target"], sort=False)) if len(told) else []
     ax = axes(ax, wide=9, high=1.2 + 1.25 * max(1, len(pairs)))
     if not pairs:
-        return _nothing(ax, "too few cases to compare neighbouring stages")
+        return nothing(ax, "too few cases to compare neighbouring stages")
     for place, (_, bins) in enumerate(pairs):
         middle, wide = (bins["low"] + bins["high"]) / 2, (bins["high"] - bins["low"]) * 0.92
         for name, sign, colour in (("n_target", -1, CALM), ("n_source", 1, HOT)):
@@ -107,7 +107,7 @@ def draw_what_if(found: WhatIf, ax: Axes | None = None) -> Axes:
     table = found.table[found.table["change"].notna()]
     ax = axes(ax, wide=9, high=1.4 + 0.8 * max(1, len(table)))
     if table.empty:
-        return _nothing(ax, "too few cases to say what would change")
+        return nothing(ax, "too few cases to say what would change")
     ax.axvline(0, color=INK, linewidth=0.8, zorder=1)
     drawn = []
     for place, row in enumerate(table.itertuples()):
@@ -148,9 +148,3 @@ def _outcome(name: str, found: WhatIf) -> str:
     return {"cases": f"cases that reach {plain(found.source, 14)}", "calls": f"touches at {plain(found.escalation, 14)}"}.get(
         name, name
     )
-
-
-def _nothing(ax: Axes, said: str) -> Axes:
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, said, ha="center", color=QUIET, transform=ax.transAxes)
-    return ax

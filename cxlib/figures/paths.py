@@ -11,7 +11,7 @@ from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import PercentFormatter
 
-from cxlib.figures.style import INK, PALE, QUIET, axes, beside, percent, plain, stage_colours, whiskers_across
+from cxlib.figures.style import INK, PALE, axes, beside, nothing, percent, plain, stage_colours, whiskers_across
 from cxlib.journey import END, Flow, Loops, Returns, StepMatrix, Transitions, Variants
 from cxlib.schema import spelled
 
@@ -77,7 +77,7 @@ def draw_flow(streams: Flow, ax: Axes | None = None) -> Axes:
     colours = dict(zip(names, [*stage_colours(len(streams.stages)), PALE], strict=True))
     steps = sorted(table["step"].unique())
     if not steps:
-        return _nothing(ax, "no case has a touch")
+        return nothing(ax, "no case has a touch")
     gap = 0.025
     after = {step: table[table["step"] == step] for step in steps}
     heights = {1: after[steps[0]].groupby("source")["share"].sum()} | {
@@ -199,10 +199,4 @@ def _bars(table, count: str, said: str, ax: Axes | None) -> Axes:
     ax.set_xticks([tick for tick in ax.get_xticks() if tick <= min(1, ax.get_xlim()[1])])
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_xlabel(said)
-    return ax
-
-
-def _nothing(ax: Axes, said: str) -> Axes:
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, said, ha="center", color=QUIET, transform=ax.transAxes)
     return ax

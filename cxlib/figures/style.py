@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -43,6 +45,13 @@ def axes(ax: Axes | None = None, *, wide: float = 8.0, high: float = 4.0) -> Axe
 def beside(ax: Axes, text: str, x: float, y: float) -> None:
     """A direct label to the right of a bar's end."""
     ax.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
+
+
+def nothing(ax: Axes, said: str) -> Axes:
+    """A line of text where there is nothing to draw."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, textwrap.fill(said, 80), ha="center", va="center", color=QUIET, transform=ax.transAxes)
+    return ax
 
 
 def whiskers_across(ax: Axes, table: pd.DataFrame, y: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxlib.eventlog import NO_MOOD, EventLog, began, first_touch
 from cxlib.journey.kinds import BLOCKED, NEW, REGULAR
+from cxlib.journey.reach import FORCED, OUTCOMES, outcome_codes
 from cxlib.store import Dataset
 
 SIGNS = ("impact", "urgency")  # two noisy readings of how severe a problem is
@@ -88,9 +89,8 @@ def earlier(
 def _from_log(log: EventLog) -> dict[str, np.ndarray]:
     """What the log itself says of each case at the moment `at`, from what the same customer did before it."""
     customer, at = log.customer_of_case, log.at[sought(log)]
-    tried = first_touch(log, (log.stage >= log.problem_from) & (log.stage < log.escalation))
+    forced = np.flatnonzero(outcome_codes(log)["outcome"] == OUTCOMES.index(FORCED))
     called = first_touch(log, log.stage == log.escalation)
-    forced = np.flatnonzero((tried < called) & (called < log.n_touches))
     felt = np.flatnonzero(log.mood != NO_MOOD)
     whose = customer[log.case_of_touch[felt]]
     n_felt = earlier(whose, log.at[felt], customer, at)

@@ -9,8 +9,20 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog, began
-from cxlib.journey.outcomes import NO_LABEL, Labels, case_measures, cases_until, chosen, coded, named, period_of, periods, tidy
+from cxlib.eventlog import EventLog, began, mature, settled
+from cxlib.journey.outcomes import (
+    NO_LABEL,
+    Labels,
+    Window,
+    case_measures,
+    cases_until,
+    chosen,
+    coded,
+    named,
+    period_of,
+    periods,
+    tidy,
+)
 from cxlib.journey.reach import FORCED
 from cxlib.schema import DataError, duration, nearest
 
@@ -174,7 +186,7 @@ def matrix_diff(log: EventLog, group: Labels, *, minimum: int = 30, within: str 
         A step out of a stage that one of the groups left fewer times than this is shown but not tested (`p` and `q` are NaN).
     within : str, optional
         Only touches up to this long after a case began, and only cases that were observed for that long; "end" is then no
-        further touch within it. Without it the older of two groups has had more time to go on, and ends less often.
+        further touch within it. Without it touches count as in `transitions`, and of two groups the older has had more time.
 
     Returns
     -------
@@ -236,17 +248,14 @@ def step_sums(log: EventLog, side: np.ndarray, within: int | None = None) -> np.
     out = np.zeros((k, k + 1, 17), dtype=np.int64)
     if not log.n_cases:
         return out
-    target = np.append(log.stage[1:], 0).astype(np.int64)
     if within is None:
-        last = log.case_start[1:] - 1
-        group = side[log.case_of_touch]
-        group[last[log.case_open]] = -1  # the last touch of an open case leads nowhere yet
+        group = np.where(settled(log), side[log.case_of_touch], -1)
     else:
-        seen = log.at - began(log)[log.case_of_touch] <= within
-        last = log.case_start[:-1] + np.add.reduceat(seen, log.case_start[:-1], dtype=np.int64) - 1
-        old = began(log) <= log.observed_until - within
-        group = np.where(seen, np.where(old, side, -1)[log.case_of_touch], -1)
-    target[last] = k
+        side = np.where(mature(log, within), side, -1)
+        log = Window(log, within).early
+        group = side[log.case_of_touch]
+    target = np.append(log.stage[1:], 0).astype(np.int64)
+    target[log.case_start[1:] - 1] = k
     customer = log.customer_of_case[log.case_of_touch]
     for source in range(k):
         moves = (log.stage == source) & (group >= 0)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib import stats
 from cxlib.eventlog import EventLog, began
-from cxlib.journey.outcomes import DAY, Window, cases_by_period, cases_until, named, period_of, periods, tidy
+from cxlib.journey.outcomes import Window, begins_late, cases_by_period, cases_until, named, period_of, periods, tidy
 from cxlib.journey.reach import FORCED
 from cxlib.schema import duration
 
@@ -79,7 +79,7 @@ def kinds(log: EventLog, *, within: str = "7d") -> Kinds:
     held, repeated = log.add_up(_several_months, edges=tuple(edges.tolist()))
     months = np.flatnonzero(log.add_up(cases_by_period, edges=tuple(edges.tolist())))
     ends = min(cases_until(log), log.observed_until - inside)
-    base = 1 + int(edges[0] + DAY < log.observed_from)
+    base = 1 + int(begins_late(log, edges))
     whole = [k for k in range(base, months[-1] + 1 if len(months) else 0) if edges[k + 1] <= ends]
     before = names[min(base, len(names)) - 1]
     by = named(log, FORCED)

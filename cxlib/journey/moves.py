@@ -11,9 +11,8 @@ from cxlib import stats
 from cxlib.eventlog import NO_MOOD, EventLog, returned
 from cxlib.journey.cases import cases, sought
 from cxlib.journey.levelling import binned, checked, drawn, known_shares, levelled
-from cxlib.schema import duration
+from cxlib.schema import HOUR, duration
 
-HOUR = 3_600_000_000
 MOOD, HOURS, BACK = "mood", "hours", "return"
 OUTCOMES = (MOOD, HOURS, BACK)
 

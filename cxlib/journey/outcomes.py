@@ -15,10 +15,9 @@ import pandas as pd
 
 from cxlib.eventlog import NO_MOOD, NO_WAIT, NO_WORD, EventLog, began, furthest, returned
 from cxlib.eventlog.log import PER_TOUCH
-from cxlib.journey.reach import FORCED, OUTCOMES, _outcomes
-from cxlib.schema import DataError, nearest
+from cxlib.journey.reach import FORCED, OUTCOMES, outcome_codes
+from cxlib.schema import DAY, DataError, nearest
 
-DAY = 86_400_000_000
 RETURN = 7 * DAY
 CALLS, MOOD, BACK = "calls per 1,000 cases", "mood along the journey", "back within 7 days"
 AT_LEAST, AT_MOST, NO_FURTHER = "solved, at least", "solved, at most", "went no further"
@@ -104,7 +103,7 @@ class Window:
 
     @cached_property
     def _outcome(self) -> np.ndarray:
-        return _outcomes(self.early)["outcome"]
+        return outcome_codes(self.early)["outcome"]
 
 
 def measured(seen: Window, name: str, stage: int = -1) -> tuple[np.ndarray, np.ndarray]:
@@ -252,6 +251,11 @@ def periods(log: EventLog, period: str) -> tuple[list[str], np.ndarray]:
     # Some clocks skip midnight or strike it twice: then the day begins at its first moment.
     local = days.tz_localize(log.timezone, ambiguous=np.ones(len(days), dtype=bool), nonexistent="shift_forward")
     return list(spans.start_time.strftime(form)), local.tz_convert("UTC").tz_localize(None).as_unit("us").asi8
+
+
+def begins_late(log: EventLog, edges: np.ndarray) -> bool:
+    """Was only the end of the first period observed (but for a day)?"""
+    return bool(edges[0] + DAY < log.observed_from)
 
 
 def cases_until(log: EventLog) -> int:

@@ -77,7 +77,7 @@ class Forced:
         """
         if outcome not in OUTCOMES:
             raise DataError(f"{outcome!r} is not an outcome: {nearest(str(outcome), OUTCOMES)}")
-        code = self.log.per_case(_outcomes)["outcome"].to_numpy()
+        code = self.log.per_case(outcome_codes)["outcome"].to_numpy()
         return self.log.case_labels()[code == OUTCOMES.index(outcome)].reset_index(drop=True)
 
 
@@ -262,7 +262,7 @@ def forced_to_call(log: EventLog) -> Forced:
     return Forced(table, int(sums[2, 0]), int(sums[0, 0]), int(sums[1, 3]), *names, log)
 
 
-def _outcomes(log: EventLog) -> dict[str, np.ndarray]:
+def outcome_codes(log: EventLog) -> dict[str, np.ndarray]:
     """One code per case, a position in `OUTCOMES`; -1 for cases that sought no help."""
     if not log.n_cases:
         return {"outcome": np.empty(0, dtype=np.int8)}
@@ -275,7 +275,7 @@ def _outcomes(log: EventLog) -> dict[str, np.ndarray]:
 
 def _forced_sums(log: EventLog) -> np.ndarray:
     """Sums for the share of each outcome; the last column counts the open cases that have not called."""
-    code = _outcomes(log)["outcome"].astype(np.int64)
+    code = outcome_codes(log)["outcome"].astype(np.int64)
     n_open = np.zeros((6, 1), dtype=np.int64)
     n_open[1] = (log.case_open & (code == 2)).sum()
     return np.hstack([sums_by_code(log, code, 3), n_open])

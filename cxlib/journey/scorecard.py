@@ -13,7 +13,6 @@ from cxlib.journey.outcomes import (
     AT_LEAST,
     AT_MOST,
     BACK,
-    DAY,
     ENOUGH,
     FIRST_CONTACT,
     HOLD,
@@ -24,6 +23,7 @@ from cxlib.journey.outcomes import (
     TOLD,
     Measure,
     Window,
+    begins_late,
     cases_until,
     counted,
     measured,
@@ -125,7 +125,7 @@ def scorecard(log: EventLog, *, period: str = "month", within: str = "7d") -> Sc
     held = np.flatnonzero(sums[-1, :, 1]).tolist()
     span = range(held[0], held[-1] + 1) if held else range(0)
     # A period of which the log saw only the end is shown, and nothing is compared with it.
-    alone = {span[0], *([1] if edges[0] + DAY < log.observed_from else [])} if held else set()
+    alone = {span[0], *([1] if begins_late(log, edges) else [])} if held else set()
     rows = [_row(log, wanted[k], sums[k], i, names, first=i in alone) for i in span for k in shown]
     table = tidy(rows, _COLUMNS)
     flags, n_tested = _flags(table)

@@ -12,9 +12,8 @@ from cxlib import stats
 from cxlib.eventlog import EventLog, first_touch, furthest, returned, settled_until, spread
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
-from cxlib.schema import duration
+from cxlib.schema import HOUR, duration
 
-HOUR = 3_600_000_000
 ENDS = ("still under way", "reached", "resolved", "went silent")
 _NO_HELP = -1  # or too late to say anything
 

@@ -14,8 +14,8 @@ from cxlib.eventlog import POOL, EventLog, spread
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
 from cxlib.schema import DataError
+from cxlib.store.settings import ARROW
 
-_ARROW = " > "
 _NIBBLES = 16  # a path of up to so many touches is packed into 64 bits, four a stage: equal numbers are equal paths
 _PATHS = 16_384  # written at a time, so that what is needed on the way stays small
 
@@ -32,7 +32,7 @@ class Variants:
 
     def cases_at(self, path: str) -> pd.DataFrame:
         """Which cases took this path? One row per case: case_id, customer_id; as many as `count` says."""
-        codes = np.array([stage_code(self.log, name) for name in path.split(_ARROW)], dtype=np.uint8)
+        codes = np.array([stage_code(self.log, name) for name in path.split(ARROW)], dtype=np.uint8)
         same = self.log.per_case(_took, path=tuple(codes.tolist()))["took"].to_numpy()
         return self.log.case_labels()[same].reset_index(drop=True)
 
@@ -188,7 +188,7 @@ def _written(order: np.ndarray, size: np.ndarray, tally: _Tally, stages: tuple[s
     flat[np.repeat(order >= n, size)] = np.frombuffer(b"".join(tally.long[long]), dtype=np.uint8)
     names = pc.take(pa.array(stages, pa.string()), pa.array(flat), memory_pool=POOL)
     lists = pa.ListArray.from_arrays(pa.array(start, pa.int32()), names)
-    return pc.binary_join(lists, _ARROW, memory_pool=POOL)
+    return pc.binary_join(lists, ARROW, memory_pool=POOL)
 
 
 def _took(log: EventLog, path: tuple[int, ...]) -> dict[str, np.ndarray]:

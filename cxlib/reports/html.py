@@ -19,6 +19,7 @@ import nh3
 from cxlib.reports import tables
 
 METRICS = "application/vnd.cxlib.metrics+json"
+SHORT = {"headline", "watch-out"}  # tags of the cells that say it in short
 
 _RAW = {  # what raw HTML in Markdown may hold; links and images come as Markdown
     *("p", "br", "hr", "b", "i", "em", "strong", "s", "del", "small", "sub", "sup", "abbr", "code", "pre", "kbd", "mark"),
@@ -130,7 +131,7 @@ def body(notebook: Any) -> str:
             for output in cell.outputs:
                 markup, alt = _output(output, alt or title(notebook), "table" in tags(cell))
                 shown.append(markup)
-            pieces += [f'<div class="short">{"".join(shown)}</div>'] if "headline" in tags(cell) else shown
+            pieces += [f'<div class="short">{"".join(shown)}</div>'] if SHORT & {*tags(cell)} else shown
     return "\n".join(pieces)
 
 
@@ -188,9 +189,9 @@ def title(notebook: Any) -> str:
     return next((plain_text(markdown(found[1])) for found in headings if found), "Untitled")
 
 
-def headline(notebook: Any) -> str:
-    """The Markdown output of the cell tagged `headline`, as clean HTML; empty where there is none."""
-    return "\n".join(markdown(_text(d["text/markdown"])) for d in _data(notebook, "headline") if "text/markdown" in d)
+def headline(notebook: Any, tag: str = "headline") -> str:
+    """The Markdown output of the cells with that tag, as clean HTML; empty where there is none."""
+    return "\n".join(markdown(_text(d["text/markdown"])) for d in _data(notebook, tag) if "text/markdown" in d)
 
 
 def main_figure(notebook: Any) -> Figure | None:

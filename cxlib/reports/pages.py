@@ -171,11 +171,11 @@ def _arrow(stem: str) -> str:
 
 
 def _watch_out(notebooks: Mapping[str, Any]) -> str:
-    """One line: the first sentence in short of notebook 4, on what looks better at a stage while the whole gets worse."""
-    for stem, book in notebooks.items():
-        if _number(stem) == "4" and (first := re.match(r"<p>(.*?)</p>", html.headline(book), re.DOTALL)):
-            return f'<p class="watch"><strong>Watch out</strong> {first[1]}{_arrow(stem)}</p>'
-    return ""
+    """One line for each notebook that has a cell tagged `watch-out`: what its reader must not miss."""
+    told = {stem: html.headline(book, "watch-out") for stem, book in notebooks.items()}
+    return "\n".join(
+        f'<div class="watch"><strong>Watch out</strong> {said}{_arrow(stem)}</div>' for stem, said in told.items() if said
+    )
 
 
 def _hero(stem: str, notebook: Any) -> str:
@@ -189,13 +189,10 @@ def _hero(stem: str, notebook: Any) -> str:
 
 def _card(stem: str, notebook: Any) -> str:
     figure = html.main_figure(notebook)
-    said = html.headline(notebook)
-    if _number(stem) == "4":  # its first paragraph has a line of its own
-        said = re.sub(r"^<p>.*?</p>\s*(?=<p>)", "", said, flags=re.DOTALL)
     return f"""<article>
 <h2>{_link(stem, notebook)}</h2>
 {figure.html if figure else ""}
-{said}
+{html.headline(notebook)}
 </article>"""
 
 

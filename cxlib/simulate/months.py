@@ -15,10 +15,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, roots_genlaguerre
 
-from cxlib.schema import STAGES
+from cxlib.schema import DAY, HOUR, STAGES
 
-HOUR = 3_600_000_000
-DAY = 24 * HOUR
 FIRST_DAY = "2026-07-01"  # July and August have the same length, so that two months alike are alike
 TAIL = 14  # days after the last month, so that its cases have the time to end and to come back
 

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import binom, gammainc
 
-from cxlib.schema import ESCALATION, PROBLEM_FROM, STAGES
+from cxlib.schema import DAY, ESCALATION, PROBLEM_FROM, STAGES
 
 from .columns import flat_pick, pick, stream
 
@@ -45,7 +45,7 @@ REPEATS = 0.6
 PLAIN_TOUCH, PLAIN_CASE = 0.2, 0.1  # chance of a product touch before a touch; share of cases that are plain use only
 MOOD = np.array([0.7, 0.35, 0.1, -0.05, -0.4])  # by stage, product first
 HUMOUR, NOISE, MOOD_KNOWN = 0.15, 0.25, 0.7  # half widths of even spreads, so that the means stay exact
-MINUTE, DAY = 60_000_000, 86_400_000_000
+MINUTE = 60_000_000
 PERIOD, PAUSE, GAP = 120 * DAY, 2 * DAY, 28 * DAY  # cases begin in this period; mean pause; silence that is an end
 POINT = 0.01
 

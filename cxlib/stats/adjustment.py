@@ -127,14 +127,15 @@ def _cross_fitted(
     outcomes: np.ndarray, is_first: np.ndarray, known: np.ndarray, key: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Chance of being first, and the mean outcomes if first, from models of other clusters."""
+    from sklearn.linear_model import Ridge  # here, since it takes a second that most questions can do without
+
     fold, known = _fold(key, seed), _standard(known)
     chance, mean = np.empty(len(fold)), np.empty(outcomes.shape)
-    start = _logistic(known, is_first)  # only where the steps begin: where they end does not depend on it
     for held_out in np.unique(fold):
         here, rest = fold == held_out, fold != held_out
-        chance[here] = _sigmoid(_with_one(known[here]) @ _logistic(known[rest], is_first[rest], start))
+        chance[here] = _chance(known[rest], is_first[rest], known[here])
         rows = rest & is_first
-        mean[here] = _ridge(known[rows], outcomes[rows], known[here])
+        mean[here] = Ridge(alpha=1.0).fit(known[rows], outcomes[rows]).predict(known[here]).reshape(here.sum(), -1)
     return chance, mean
 
 
@@ -145,33 +146,19 @@ def _fold(key: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _standard(known: np.ndarray) -> np.ndarray:
-    """Columns with mean 0 and standard deviation 1; those that do not vary are left out."""
+    """Columns with mean 0 and standard deviation 1; those that do not vary are left out, or are one of zeros if none does."""
     spread = known.std(axis=0)
-    return (known[:, spread > 0] - known[:, spread > 0].mean(axis=0)) / spread[spread > 0]
+    varying = (known[:, spread > 0] - known[:, spread > 0].mean(axis=0)) / spread[spread > 0]
+    return varying if varying.shape[1] else np.zeros((len(known), 1))
 
 
-def _logistic(known: np.ndarray, is_first: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-    """Logistic regression with a slight pull to 0 (half the squared norm, as for `_ridge`), by Newton's steps from `start`."""
-    one, pull = _with_one(known), np.append(0.0, np.ones(known.shape[1]))
-    line = np.zeros(one.shape[1]) if start is None else start.copy()
-    for _ in range(25):
-        p = _sigmoid(one @ line)
-        slope = one.T @ (is_first - p) - pull * line
-        step = np.linalg.solve((one * (p * (1 - p))[:, None]).T @ one + np.diag(pull + 1e-9), slope)
-        line += step
-        if np.abs(step).max() < 1e-6:  # the next step would be of the order of its square
-            break
-    return line
+def _chance(known: np.ndarray, is_first: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """The chance of being first, by logistic regression with a slight pull to 0."""
+    from sklearn.linear_model import LogisticRegression
 
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
-
-
-def _ridge(known: np.ndarray, outcomes: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    one = _with_one(known)
-    pull = np.diag(np.append(1e-9, np.ones(known.shape[1])))
-    return _with_one(asked) @ np.linalg.solve(one.T @ one + pull, one.T @ outcomes)
+    if not known.any():  # nothing varies, and the solver may have no step to take, which it warns of
+        return np.full(len(asked), is_first.mean())
+    return LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-6).fit(known, is_first).predict_proba(asked)[:, 1]
 
 
 def _with_one(known: np.ndarray) -> np.ndarray:
@@ -230,7 +217,7 @@ def corrected(
     effect, influence, strength = -mean_other, -_influence_of_mean(outcomes, others, mean_other), np.inf
     for w, z in ((0, 1), (1, 0)):
         design, instruments = _with_one(np.column_stack([known, signs[:, w]])), _with_one(np.column_stack([known, signs[:, z]]))
-        e = _sigmoid(instruments @ _logistic(instruments[:, 1:], is_first)).clip(OVERLAP)
+        e = _chance(instruments[:, 1:], is_first, instruments[:, 1:]).clip(OVERLAP)
         weight = np.where(is_first, ((1 - e) / e) ** near, 0.0)
         mean, part = _bridge(design, instruments * weight[:, None], outcomes, others)
         effect, influence = effect + mean / 2, influence + part / 2

@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from cxlib.journey import LeftMoves, WhatIf
+from cxlib.journey.levelling import MISSED
 from cxlib.redact import escape
 from cxlib.schema import spelled
 from cxlib.words.numbers import count, decimal, percent, plural
@@ -74,7 +75,8 @@ def _rests_on(told: pd.DataFrame, outcome: str) -> str:
         whom = "These are" if right.equals(told) else f"From {_list(right['source'])} this is"
         said += (
             f"{whom} corrected for severity as impact and urgency tell it, which assumes that these err independently and that "
-            f"where a case ends does not move them; if an eighth more is hidden than they show: {_bands(right, outcome)}. "
+            f"where a case ends does not move them; if {percent(MISSED)} more is hidden than they show: "
+            f"{_bands(right, outcome)}. "
         )
     if len(plain):
         whom = "These are" if plain.equals(told) else f"From {_list(plain['source'])} this is"
@@ -180,7 +182,7 @@ def _what_if_rests_on(found: WhatIf, why: str) -> str:
     if found.corrected:
         return (
             "Severity is corrected for as impact and urgency tell it, which takes them to err independently; the band allows "
-            "for an eighth more hidden."
+            f"for {percent(MISSED)} more hidden."
         )
     return (
         f"It is only adjusted for what was known before, since {why}: who goes to {escape(found.target)} may be milder, which "
