@@ -1,5 +1,7 @@
 """Where customers go: counted by hand, invariant where it must be, and true to the planted world."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -122,6 +124,14 @@ def test_an_open_case_has_no_end_and_its_last_touch_leads_nowhere_yet():
     assert journey.transitions(log).table.empty  # ends are told a week later: alone, the moves would say that all go on
     forced = journey.forced_to_call(log)
     assert (forced.n_open, forced.table.loc[journey.FORCED, "cases"]) == (1, 1)
+
+
+def test_where_the_last_touch_of_a_case_led_is_not_told_while_its_ticket_is_open():
+    log = from_paths(a="help phone", b="help phone")
+    log = replace(log, case_open=np.array([True, False]))  # long silent, and yet not over: the export says so
+    moves = journey.transitions(log).table.set_index(["source", "target"])["count"].to_dict()
+    assert moves == {("help", "phone"): 2, ("phone", "end"): 1}
+    assert journey.absorbing(log, replicates=20).table["moves"].to_dict() == {"help": 2, "chatbot": 0, "agent": 0, "phone": 1}
 
 
 def test_time_to_a_call_counts_from_help_and_lets_solved_cases_leave():
