@@ -8,6 +8,7 @@ from lifelines import AalenJohansenFitter
 from scipy import stats as scipy_stats
 
 from cxlib import stats
+from cxlib.stats import survival
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (1, 10), (81, 263), (29, 29), (500, 1000)])
@@ -115,6 +116,17 @@ def test_the_curves_open_bounds_are_those_of_the_customers_who_can_meet_the_even
     assert every[["low", "high"]].iloc[0].tolist() == pytest.approx([stats.wilson(5, 5, student)[0], 1])
     one = stats.incidence_interval(np.array([1, 2, 3]), np.array([1, 2, 2]), np.zeros(3, dtype=int), np.array([3]))
     assert one[["low", "high"]].iloc[0].tolist() == [0, 1]
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=60),
+    st.sampled_from([1, 7, 1 << 30, (1 << 56) + 1]),  # beside the largest there is no room for the place of a case
+    st.integers(0, 3),
+)
+def test_times_are_put_in_order_and_ties_left_as_they_stand(times, far, near):
+    time = np.array(times) * far + np.arange(len(times)) % (near + 1)
+    np.testing.assert_array_equal(survival._order(time), np.argsort(time, kind="stable"))
+    np.testing.assert_array_equal(survival._order(time / 2), np.argsort(time / 2, kind="stable"))
 
 
 @pytest.mark.parametrize("chunk", [3, 65_536])

@@ -55,26 +55,38 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
     return pd.DataFrame(columns | {"incidence": incidence})
 
 
-_EVENT = 4  # bits
-
-
 def _rising(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The order of times, the times in it, and their events.
+    """The order of times, the times in it, and their events; equal times stay in the order of the cases."""
+    order = _order(time)
+    return order, time.take(order), event.take(order).astype(np.int64)
 
-    Whole numbers from 0 on are sorted by their digits, the event carried along in the lowest: that is faster than comparing
-    them, and no case is looked up again out of its turn.
+
+def _order(time: np.ndarray) -> np.ndarray:
+    """A stable argsort. Whole numbers from 0 on are sorted with the place of each in the lowest bits.
+
+    numpy sorts numbers ten times faster than it sorts places by them. Where both do not fit into 63 bits, the times lose their
+    lowest ones, and what this left out of order is sorted once more.
     """
-    whole = len(time) and np.issubdtype(time.dtype, np.integer) and time.min() >= 0
-    if not (whole and time.max() < 1 << (62 - _EVENT) and event.min() >= 0 and event.max() < 1 << _EVENT):
-        order = np.argsort(time, kind="stable")
-        return order, time[order], event[order].astype(np.int64)
-    key = (time.astype(np.int64) << _EVENT) | event
-    order = np.argsort((key & 0xFFFF).astype(np.uint16), kind="stable").astype(np.int32 if len(key) < 2**31 else np.int64)
-    key = key.take(order)
-    for shift in range(16, int(key.max()).bit_length(), 16):
-        digit = np.argsort(((key >> shift) & 0xFFFF).astype(np.uint16), kind="stable")
-        order, key = order.take(digit), key.take(digit)
-    return order, key >> _EVENT, key & ((1 << _EVENT) - 1)
+    n = len(time)
+    if not (n and np.issubdtype(time.dtype, np.signedinteger) and time.min() >= 0):
+        return np.argsort(time, kind="stable")
+    bits = n.bit_length()
+    lost = max(0, int(time.max()).bit_length() + bits - 63)
+    key = time.astype(np.int64) >> lost
+    key <<= bits
+    key |= np.arange(n)
+    key.sort()
+    order = key & ((1 << bits) - 1)
+    key >>= bits
+    rising = time.take(order)
+    fallen = np.flatnonzero(rising[1:] < rising[:-1])
+    if len(fallen):
+        alike = np.unique(key[fallen])  # times that were told apart by their lost bits alone
+        first, last = (np.searchsorted(key, alike, side=side) for side in ("left", "right"))
+        size = last - first
+        place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
+        order[place] = order[place][np.argsort(rising[place], kind="stable")]
+    return order.astype(np.int32 if n < 2**31 else np.int64)
 
 
 def incidence_interval(
