@@ -3,7 +3,7 @@
 `fit` groups any texts; `of_tickets` groups a data set's tickets and joins them with their cases.
 """
 
-from cxlib.themes.clusters import NO_TEXT, Themes, fit
+from cxlib.themes.codebook import MIXED, NO_TEXT, Codebook, fit
 from cxlib.themes.tickets import TicketThemes, called, of_tickets
 
-__all__ = ["NO_TEXT", "Themes", "TicketThemes", "called", "fit", "of_tickets"]
+__all__ = ["MIXED", "NO_TEXT", "Codebook", "TicketThemes", "called", "fit", "of_tickets"]

@@ -11,7 +11,7 @@ from scipy import stats as distributions
 from cxlib import eventlog, redact, stats
 from cxlib.eventlog import EventLog
 from cxlib.store import Dataset, Settings
-from cxlib.themes.clusters import NO_TEXT, Themes, fit, shares_by
+from cxlib.themes.codebook import MIXED, NO_TEXT, Codebook, customer_codes, fit, shares_of
 from cxlib.themes.texts import plain
 
 FALSE_DISCOVERY_RATE = 0.05
@@ -30,7 +30,7 @@ class TicketThemes:
     months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of whole months with 30 tickets or more
     changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
     calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
-    themes: Themes | None  # how the texts were grouped; None for categories
+    themes: Codebook | None  # how the texts were grouped; None for categories
     source: str  # "text", "category", or "none": no tickets, or none with either
     escalation: str  # the stage that counts as a call
     n_tickets: int
@@ -86,7 +86,7 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
     )
     customers = _column(tickets, "user_id")
     texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
-    found = fit(texts.tolist(), k, seed, customers=customers) if texts.map(plain).any() else None
+    found = fit(texts.tolist(), k, "lexical", seed, customers=customers) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
     months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings)
     case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
@@ -102,7 +102,7 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
         source="text" if found else "category" if len(base) else "none",
         escalation=log.stages[log.escalation],
         n_tickets=len(tickets),
-        n_unsorted=int((labels < 0).sum()),
+        n_unsorted=int((labels == NO_TEXT).sum()),
         n_no_case=int(((labels >= 0) & (case < 0)).sum()),
         n_open=n_open,
     )
@@ -170,7 +170,7 @@ def _categories(category: pd.Series, customers: pd.Series) -> tuple[np.ndarray, 
     sizes = category.value_counts().rename_axis("name").reset_index(name="n")
     names = sizes.sort_values(["n", "name"], ascending=[False, True])["name"].tolist()
     labels = category.map({name: i for i, name in enumerate(names)}).fillna(NO_TEXT).to_numpy(dtype=int)
-    shares = shares_by(labels, customers)
+    shares = shares_of(labels, customers)
     return labels, pd.DataFrame({"theme": range(len(names)), "name": names}).join(shares).assign(keywords="", typical=None)
 
 
@@ -222,7 +222,7 @@ def _difference(ended: pd.DataFrame, theme: int) -> tuple[float, float]:
     return float(per_customer.sum()), float(2 * distributions.t.sf(abs(score), n_customers - 1))
 
 
-def _typical(found: Themes, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
+def _typical(found: Codebook, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
     shown = found.table[["theme", "name", "typical"]].explode("typical", ignore_index=True)
     position = shown.pop("typical").to_numpy(int)
     return shown.assign(ticket_id=tickets["ticket_id"].to_numpy()[position], text=texts.to_numpy()[position])
@@ -230,13 +230,13 @@ def _typical(found: Themes, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataF
 
 def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, about: Settings) -> pd.DataFrame:
     """Which share of each whole month's tickets has each theme? Months of the data set's own time zone."""
-    dated = np.flatnonzero(opened_at.notna().to_numpy() & (labels >= 0))
+    dated = np.flatnonzero(opened_at.notna().to_numpy() & (labels != NO_TEXT))
     local = pd.to_datetime(opened_at.iloc[dated], utc=True).dt.tz_convert(about.timezone).dt.tz_localize(None)
-    months, n_themes = local.dt.to_period("M"), labels.max(initial=NO_TEXT) + 1
+    months, n_themes = local.dt.to_period("M"), labels.max(initial=MIXED) + 1
     parts = [pd.DataFrame(columns=["theme", "month", "n", "n_all", "share", "low", "high"])]
     for month, rows in sorted(months.groupby(months).indices.items()):
         if len(rows) >= _FEWEST_A_MONTH and _is_whole(month, local, about):
-            shares = shares_by(labels[dated[rows]], customers.iloc[dated[rows]], n_themes)
+            shares = shares_of(labels[dated[rows]], customers.iloc[dated[rows]], n_themes)
             parts.append(shares.assign(theme=range(n_themes), month=month.start_time, n_all=len(rows)))
     table = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
     return table.sort_values(["theme", "month"], ignore_index=True)
