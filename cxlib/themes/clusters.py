@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlib.themes.graph import N_NEIGHBOURS, fuzzy_graph, neighbours, partition, stability
+from cxlib.themes.graph import N_NEIGHBOURS, cut, fuzzy_graph, neighbours, partition, spectral, stability
 
 CORE = 20_000  # distinct texts that are clustered; the others join the group of their neighbours
 N_TYPICAL = 3
@@ -50,7 +50,8 @@ def grouped(points: np.ndarray, k: int | None, seed: int) -> Groups:
     """
     curve = _curve(points, seed) if k is None else NO_CURVE
     graph = fuzzy_graph(points)
-    number = np.unique(partition(graph, k or _most_stable(curve), seed), return_inverse=True)[1]  # none may be empty
+    number = partition(graph, k, seed) if k else _without_heap(graph, _by_stability(curve), seed)
+    number = np.unique(number, return_inverse=True)[1]  # none may be empty
     inside = kept_inside(graph, number)
     none = np.zeros(len(inside), dtype=bool)
     return Groups(number, graph, curve, inside, _mixed(inside, number) if k is None else none)
@@ -67,14 +68,32 @@ def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
     return stability(sample, grid, seed) if len(sample) >= _FEWEST else NO_CURVE
 
 
-def _most_stable(curve: pd.DataFrame) -> int:
-    """The number of groups at which partitions agree best, the largest of those as good; one where there is no choice.
+def _by_stability(curve: pd.DataFrame) -> list[int]:
+    """The numbers of groups, first that at which partitions agree best; of those as good the largest. 1 without a choice.
 
-    A heap with a few odd texts beside it comes out the same each time and says nothing: numbers at which one group holds more
-    than half of the texts count only if all do.
+    >>> _by_stability(pd.DataFrame({"k": [4, 5, 20, 23], "stability": [0.8, 0.75, 0.5, 0.495]}))
+    [4, 5, 23, 20]
     """
-    told = curve[curve["largest"] <= _HEAP] if (curve["largest"] <= _HEAP).any() else curve
-    return int(told.loc[told["stability"] >= told["stability"].max() - _TIED, "k"].max()) if len(told) else 1
+    left, order = dict(zip(curve["k"], curve["stability"], strict=True)), []
+    while left:
+        order.append(int(max(k for k, found in left.items() if found >= max(left.values()) - _TIED)))
+        del left[order[-1]]
+    return order or [1]
+
+
+def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -> np.ndarray:
+    """The first of these partitions in which no group holds more than half of the texts; else that with the smallest heap.
+
+    A heap with a few odd texts beside it comes out the same each time and says nothing.
+    """
+    view = spectral(graph, max(numbers)) if max(numbers) > 1 else np.ones((graph.shape[0], 1))
+    tried = []
+    for k in numbers:
+        number = cut(view, k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
+        tried.append((np.bincount(number).max() / len(number), number))
+        if tried[-1][0] <= _HEAP:
+            break
+    return min(tried, key=lambda one: one[0])[1]
 
 
 def kept_inside(graph: sparse.csr_matrix, number: np.ndarray) -> np.ndarray:
