@@ -23,7 +23,7 @@ from cxlib import eventlog, redact, stats, themes
 from cxlib.figures import themes as figures
 from cxlib.schema import DataError
 from cxlib.store import open_dataset, write_dataset
-from cxlib.themes import clusters, codebook, graph, layout, names, tickets
+from cxlib.themes import clusters, codebook, graph, layout, names, shares, tickets
 from cxlib.themes.texts import lexical
 from cxlib.words import themes as words
 
@@ -108,7 +108,7 @@ def test_no_two_themes_share_a_place_on_the_map(n, seed):
 
 def test_shares_and_their_intervals_are_those_of_stats_by_customer():
     labels, customers = np.array([0, 0, 1, 0, -2, 1]), ["a", "a", "a", "b", "b", None]
-    table = codebook.shares_of(labels, customers)
+    table = shares.shares_of(labels, customers)
     assert table["n"].tolist() == [3, 2]
     assert table.loc[0, ["share", "low", "high"]].tolist() == pytest.approx(
         stats.ratio_interval(np.array([2, 1, 0]), np.array([3, 1, 1]))

@@ -3,7 +3,8 @@
 `fit` groups any texts; `of_tickets` groups a data set's tickets and joins them with their cases.
 """
 
-from cxlib.themes.codebook import MIXED, NO_TEXT, Codebook, fit
+from cxlib.themes.codebook import Codebook, fit
+from cxlib.themes.shares import MIXED, NO_TEXT
 from cxlib.themes.tickets import TicketThemes, called, of_tickets
 
 __all__ = ["MIXED", "NO_TEXT", "Codebook", "TicketThemes", "called", "fit", "of_tickets"]

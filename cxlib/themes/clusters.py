@@ -48,7 +48,7 @@ def grouped(points: np.ndarray, k: int | None, seed: int) -> Groups:
     Groups of fewer than five texts, and those that keep less than 30 % of their ties, are called mixed unless `k` is given: the
     smallest and loosest first, up to a tenth of the texts in all.
     """
-    curve = _curve(points, seed) if k is None else NO_CURVE
+    curve = curve_of(points[sample_of(len(points), seed)], seed) if k is None else NO_CURVE
     graph = fuzzy_graph(points)
     number = partition(graph, k, seed) if k else _without_heap(graph, _by_stability(curve), seed)
     number = np.unique(number, return_inverse=True)[1]  # none may be empty
@@ -62,8 +62,13 @@ def core(n: int, seed: int, at_most: int = CORE) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(n, at_most, replace=False)) if n > at_most else np.arange(n)
 
 
-def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
-    sample = points[core(len(points), seed, _SAMPLE)]
+def sample_of(n: int, seed: int) -> np.ndarray:
+    """Positions of the texts on which the number of groups is chosen."""
+    return core(n, seed, _SAMPLE)
+
+
+def curve_of(sample: np.ndarray, seed: int) -> pd.DataFrame:
+    """How well partitions of random parts agree, by their number of groups: see `graph.stability`."""
     grid = [k for k in _GRID if k * _TEXTS_PER_GROUP <= len(sample)] or [2, 3]
     return stability(sample, grid, seed) if len(sample) >= _FEWEST else NO_CURVE
 
@@ -102,7 +107,9 @@ def kept_inside(graph: sparse.csr_matrix, number: np.ndarray) -> np.ndarray:
     ties = graph.tocoo()
     total = np.bincount(number[ties.row], weights=ties.data, minlength=n_groups)
     own = np.where(number[ties.row] == number[ties.col], ties.data, 0)
-    return np.divide(np.bincount(number[ties.row], weights=own, minlength=n_groups), total, out=np.ones(n_groups), where=total > 0)
+    return np.divide(
+        np.bincount(number[ties.row], weights=own, minlength=n_groups), total, out=np.ones(n_groups), where=total > 0
+    )
 
 
 def _mixed(inside: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -132,7 +139,8 @@ def landmarks(number: np.ndarray, seed: int) -> np.ndarray:
 
 def joined(points: np.ndarray, placed: np.ndarray, number: np.ndarray) -> np.ndarray:
     """For each point the group with the most weight among its 15 nearest placed texts; -1 where it has nothing in common."""
-    near, cosine = neighbours(points, min(N_NEIGHBOURS, len(placed)), among=placed)
+    # In double precision, so that a row's neighbours do not depend on the rows it is multiplied with.
+    near, cosine = neighbours(points.astype(float), min(N_NEIGHBOURS, len(placed)), among=placed.astype(float))
     wide = int(number.max()) + 1
     cell = np.arange(len(points))[:, None] * wide + number[near]
     votes = np.bincount(cell.ravel(), weights=np.maximum(cosine, 0).ravel(), minlength=len(points) * wide)

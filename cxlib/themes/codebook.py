@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,18 +13,16 @@ from scipy import sparse
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
-from cxlib import stats
 from cxlib.eventlog import progress
 from cxlib.schema import DataError
 from cxlib.themes.boilerplate import Boilerplate
-from cxlib.themes.clusters import Groups, core, grouped, joined, landmarks, nearest_to
+from cxlib.themes.clusters import Groups, core, grouped, joined, kept_inside, landmarks, nearest_to
 from cxlib.themes.layout import mixing, place_themes
 from cxlib.themes.models import TextModel, chosen
 from cxlib.themes.names import name_themes
+from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import essence, first_positions, plain
 
-MIXED = -1  # a text in no theme: its group is too small or too loose, or nothing in it is known
-NO_TEXT = -2
 _BLOCK = 5_000  # texts placed at once
 
 
@@ -45,6 +44,8 @@ class Codebook:
     text_model: str  # how texts were compared
     why: str  # and why so
     kept: Kept = field(repr=False)
+    version: int = 1
+    changes: pd.DataFrame = field(default_factory=lambda: NO_CHANGES)  # what each refit changed: see `refit`
 
     def assign(self, texts: Sequence[str | None]) -> np.ndarray:
         """Which theme does each of these texts have? One integer per text, in order: a theme, -1 (mixed) or -2 (no words).
@@ -53,11 +54,57 @@ class Codebook:
         other one joins the theme that most of its 15 nearest fitted texts are in. It depends on nothing but the text and this
         codebook: not on the other texts, not on when it is asked.
         """
-        said = [plain(text) for text in texts]
-        distinct = sorted(set(said) - {""})
         with threadpool_limits(1):  # sums over several threads differ in the last digit
-            found = dict(zip(distinct, self.kept.assigned(distinct).tolist(), strict=True))
-        return np.array([found.get(text, NO_TEXT) for text in said], dtype=int)
+            return assigned_to(self.kept, [plain(text) for text in texts])
+
+    def refit(
+        self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0
+    ) -> tuple[Codebook, pd.DataFrame]:
+        """What has become of the themes, now that there are more texts?
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts that are known by now, old and new.
+
+        Returns
+        -------
+        Codebook
+            With one version more. Numbers and names of themes stay; themes that come to be get new numbers. No text changes
+            its theme except by a split or merge in the list.
+        DataFrame
+            The changes, one row each: version, kind, theme, name, other, other_name, n (distinct texts).
+            *birth*: a theme of new texts. *split*: `theme` was a part of `other`. *merge*: `theme` has gone into `other`.
+            *death*: hardly a new text is about `theme`; its old ones stay in it.
+
+        Notes
+        -----
+        The texts are grouped anew, into a tenth more groups than there are themes, and each old theme finds its heir among the
+        groups: those with which it shares most texts, all in all (Kuhn 1955, The Hungarian method). A group that is nobody's
+        heir is a birth if at least half of its texts are new, and twice as many as of all texts; a split if 60 % of its texts
+        come from one theme, are at least a quarter and at most three quarters of it, and 80 % of their ties stay among them.
+        Themes merge where 40 % of the ties of one lead to the other. Groups of fewer than 20 distinct texts change nothing.
+        Partitions made anew agree on three texts in four only; that is why the old themes are kept and changes are few.
+        """
+        from cxlib.themes.refit import refitted
+
+        return refitted(self, texts, customers, seed)
+
+    def save(self, path: str | Path) -> Path:
+        """Keep it in one file, such as DATA/codebook.npz. A language model is not kept in it, only which one it was."""
+        from cxlib.themes.files import save
+
+        return save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Codebook:
+        """The codebook that was saved there. Raises DataError if it is none, cut short, or its model is another one by now."""
+        from cxlib.themes.files import load
+
+        return load(path)
+
+
+NO_CHANGES = pd.DataFrame(columns=["version", "kind", "theme", "name", "other", "other_name", "n"])
 
 
 @dataclass(frozen=True)
@@ -142,8 +189,8 @@ def fit(
     -----
     What many texts share word for word is dropped first (`boilerplate`); texts that differ in digits and signs only are grouped
     once and counted each. A fuzzy graph of the 15 nearest neighbours; its leading eigenvectors; KMeans on those. Of more than
-    20,000 distinct texts a random 20,000 are grouped, and the others are given their theme as `assign` does. Without `k`, groups
-    of fewer than five texts and those that keep less than 30 % of their ties are mixed (-1), a tenth of the texts at most.
+    20,000 distinct texts a random 20,000 are grouped, and the others are given their theme as `assign` does. Without `k`,
+    groups of fewer than five texts and those that keep less than 30 % of their ties are mixed (-1), a tenth of the texts at most.
 
     References
     ----------
@@ -156,52 +203,97 @@ def fit(
     ([1, 0, 1, 0, -2], [1, 0])
     """
     said = [plain(text) for text in texts]
-    first = first_positions(said)
-    distinct = _representatives(first)  # in an order of its own, so that the order of the input cannot matter
+    distinct = representatives(said)  # in an order of its own, so that the order of the input cannot matter
     _check(k, seed, len(texts), len(distinct))
     with threadpool_limits(1):
+        read = Read.of(said, distinct, text_model, seed)
+        groups = grouped(read.points, k, seed)
+        kept = read.kept(groups.number, np.where(groups.is_mixed, MIXED, np.arange(len(groups.inside))), seed)
+        labels = assigned_to(kept, said)
+        kept, labels = _by_size(kept, labels, groups.number)
+        return described(read, kept, kept.theme[groups.number], groups, labels, customers)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Texts read for grouping: the distinct ones that are grouped, and as points."""
+
+    whole: list[str]  # plain, distinct, in the order of the alphabet
+    cut: list[str]  # without boilerplate
+    points: np.ndarray
+    model: TextModel
+    why: str
+    boilerplate: Boilerplate
+    first: dict[str, int]  # where each plain text stands first
+    n_distinct: int
+
+    @classmethod
+    def of(cls, said: Sequence[str], distinct: Sequence[str], text_model: str | TextModel, seed: int) -> Read:
         whole = [distinct[i] for i in core(len(distinct), seed)]
         boilerplate = Boilerplate.of(whole)
         cut = boilerplate.dropped(whole)
         model, points, why = chosen(cut, text_model, seed)
-        groups = grouped(points, k, seed)
-        kept = _kept(model, boilerplate, points, groups, whole, seed)
-        every = sorted(first)
-        number = dict(zip(every, kept.assigned(every).tolist(), strict=True))
-        labels = np.array([number.get(text, NO_TEXT) for text in said], dtype=int)
-        kept, labels = _by_size(kept, labels, groups.number)
-        theme = kept.theme[groups.number]
-        centres, typical, dissenting = _evidence(points, theme)
-        table = name_themes([text for text, of in zip(cut, theme, strict=True) if of >= 0], theme[theme >= 0])
-        table = table.join(shares_of(labels, customers)).assign(
-            inside=groups.inside[np.argsort(kept.theme)[np.sort(kept.theme) >= 0]],
-            typical=[tuple(first[whole[i]] for i in some) for some in typical],
-            dissenting=[None if i is None else first[whole[i]] for i in dissenting],
-        )
-        return Codebook(
-            labels=labels,
-            table=table.rename_axis("theme").reset_index()[_COLUMNS],
-            stability=groups.stability,
-            places=place_themes(centres).rename_axis("theme").reset_index(),
-            mixing=mixing(groups.graph[theme >= 0][:, theme >= 0], theme[theme >= 0]),
-            n_texts=int((labels != NO_TEXT).sum()),
-            n_distinct=len(distinct),
-            n_empty=int((labels == NO_TEXT).sum()),
-            n_mixed=int((labels == MIXED).sum()),
-            n_cut=sum(map(str.__ne__, whole, cut)),
-            text_model=model.name,
-            why=why,
-            kept=kept,
-        )
+        return cls(whole, cut, points, model, why, boilerplate, first_positions(said), len(distinct))
+
+    def kept(self, group: np.ndarray, theme: np.ndarray, seed: int) -> Kept:
+        """What gives any text its theme, once these texts are in groups and the groups are themes."""
+        some, hashes = landmarks(group, seed), hashed(self.whole)
+        order = np.argsort(hashes)
+        return Kept(self.model, self.boilerplate, self.points[some], group[some], theme, hashes[order], group[order])
+
+
+def described(
+    read: Read,
+    kept: Kept,
+    theme: np.ndarray,
+    groups: Groups,
+    labels: np.ndarray,
+    customers: Sequence | pd.Series | None,
+    names: Mapping[int, str] | None = None,
+) -> Codebook:
+    """The codebook of texts whose themes are known: `theme` of each text read, `labels` of every text; `names` that stay."""
+    inside = np.flatnonzero(theme >= 0)
+    ids, row = np.unique(theme[inside], return_inverse=True)
+    points, graph = read.points[inside], groups.graph[inside][:, inside]
+    member = sparse.csr_matrix((np.ones(len(row)), (row, np.arange(len(row)))), shape=(len(ids), len(row)))
+    centres = normalize(member @ points)
+    typical, dissenting = nearest_to(centres, points, row)
+    stands = [read.first[read.whole[i]] for i in inside]
+    table = name_themes([read.cut[i] for i in inside], row).assign(theme=ids, inside=kept_inside(graph, row))
+    table["name"] = [(names or {}).get(theme, name) for theme, name in zip(ids.tolist(), table["name"], strict=True)]
+    table["typical"] = [tuple(stands[i] for i in some) for some in typical]
+    table["dissenting"] = [None if i is None else stands[i] for i in dissenting]
+    pairs = mixing(graph, row)
+    return Codebook(
+        labels=labels,
+        table=table.join(shares_of(labels, customers), on="theme")[_COLUMNS],
+        stability=groups.stability,
+        places=place_themes(centres).assign(theme=ids)[["theme", "x", "y"]],
+        mixing=pairs.assign(theme=ids[pairs["theme"]], other=ids[pairs["other"]]),
+        n_texts=int((labels != NO_TEXT).sum()),
+        n_distinct=read.n_distinct,
+        n_empty=int((labels == NO_TEXT).sum()),
+        n_mixed=int((labels == MIXED).sum()),
+        n_cut=sum(map(str.__ne__, read.whole, read.cut)),
+        text_model=read.model.name,
+        why=read.why,
+        kept=kept,
+    )
+
+
+def assigned_to(kept: Kept, said: Sequence[str]) -> np.ndarray:
+    distinct = sorted(set(said) - {""})
+    found = dict(zip(distinct, kept.assigned(distinct).tolist(), strict=True))
+    return np.array([found.get(text, NO_TEXT) for text in said], dtype=int)
 
 
 _COLUMNS = ["theme", "name", "n", "share", "low", "high", "keywords", "inside", "typical", "dissenting"]
 
 
-def _representatives(plain_texts: Iterable[str]) -> list[str]:
-    """Of texts that differ in digits and signs only, the one that comes first in the alphabet; in that order."""
+def representatives(said: Iterable[str]) -> list[str]:
+    """Of plain texts that differ in digits and signs only, the one that comes first in the alphabet; in that order."""
     found: dict[str, str] = {}
-    for text in sorted(plain_texts):
+    for text in sorted(set(said) - {""}):
         found.setdefault(essence(text), text)
     return list(found.values())
 
@@ -219,15 +311,6 @@ def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
         raise DataError(f"seed={seed} is negative: use 0 or more")
 
 
-def _kept(
-    model: TextModel, boilerplate: Boilerplate, points: np.ndarray, groups: Groups, whole: Sequence[str], seed: int
-) -> Kept:
-    some, hashes = landmarks(groups.number, seed), hashed(whole)
-    order = np.argsort(hashes)
-    themes = np.where(groups.is_mixed, MIXED, np.arange(len(groups.inside)))
-    return Kept(model, boilerplate, points[some], groups.number[some], themes, hashes[order], groups.number[order])
-
-
 def _by_size(kept: Kept, labels: np.ndarray, number: np.ndarray) -> tuple[Kept, np.ndarray]:
     """Themes numbered by size: the largest is 0; of two as large, the one whose first text comes first in the alphabet."""
     found = np.flatnonzero(kept.theme >= 0)
@@ -237,45 +320,3 @@ def _by_size(kept: Kept, labels: np.ndarray, number: np.ndarray) -> tuple[Kept, 
     new[found[np.lexsort((earliest[found], -sizes[found]))]] = np.arange(len(found))
     new[NO_TEXT] = NO_TEXT
     return replace(kept, theme=new[:-2]), new[labels]
-
-
-def _evidence(points: np.ndarray, theme: np.ndarray) -> tuple[np.ndarray, list[np.ndarray], list[int | None]]:
-    """Centres of the themes; the texts nearest to each, and the one furthest from it, as positions."""
-    inside = np.flatnonzero(theme >= 0)
-    n_themes = int(theme.max()) + 1
-    member = sparse.csr_matrix((np.ones(len(inside)), (theme[inside], np.arange(len(inside)))), shape=(n_themes, len(inside)))
-    centres = normalize(member @ points[inside])
-    typical, dissenting = nearest_to(centres, points[inside], theme[inside])
-    return centres, [inside[some] for some in typical], [None if i is None else int(inside[i]) for i in dissenting]
-
-
-def shares_of(labels: np.ndarray, customers: Sequence | pd.Series | None = None, n_themes: int | None = None) -> pd.DataFrame:
-    """Which share of the texts with words has each theme? One row per theme: n, share, low, high (95 %, by customer).
-
-    A text without customer is a customer of its own; mixed texts count in the whole.
-
-    >>> shares_of(np.array([0, 0, 0, 1, -2]))[["n", "share"]].values.tolist()
-    [[3.0, 0.75], [1.0, 0.25]]
-    >>> shares_of(np.array([0, 0, -1, -1]))["share"].tolist()
-    [0.5]
-    """
-    kept = labels != NO_TEXT
-    who = np.arange(kept.sum()) if customers is None else customer_codes(pd.Series(list(customers), dtype=object)[kept])
-    written = np.bincount(who)
-    rows = []
-    for theme in range(labels.max(initial=MIXED) + 1 if n_themes is None else n_themes):
-        inside = np.bincount(who, weights=labels[kept] == theme, minlength=len(written)).astype(int)
-        rows.append((int(inside.sum()), *stats.ratio_interval(inside, written)))
-    return pd.DataFrame(rows, columns=["n", "share", "low", "high"])
-
-
-def customer_codes(customers: pd.Series) -> np.ndarray:
-    """A number for each customer; each missing one gets its own.
-
-    >>> customer_codes(pd.Series(["b", None, "b", None])).tolist()
-    [0, 1, 0, 2]
-    """
-    codes = pd.factorize(customers)[0]
-    missing = codes < 0
-    codes[missing] = codes.max(initial=-1) + 1 + np.arange(missing.sum())
-    return codes

@@ -57,7 +57,7 @@ def words(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def word_runs(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """All words of the texts in order: a 64-bit number for each, the position of its text, and where in that it begins and ends.
+    """All words of the texts in order: a 64-bit number for each, whose it is, and where in its text it begins and ends.
 
     Texts have single spaces or line breaks between their words, none at either end.
     """

@@ -11,7 +11,8 @@ from scipy import stats as distributions
 from cxlib import eventlog, redact, stats
 from cxlib.eventlog import EventLog
 from cxlib.store import Dataset, Settings
-from cxlib.themes.codebook import MIXED, NO_TEXT, Codebook, customer_codes, fit, shares_of
+from cxlib.themes.codebook import Codebook, fit
+from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import plain
 
 FALSE_DISCOVERY_RATE = 0.05
