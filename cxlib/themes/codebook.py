@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,13 +17,15 @@ from threadpoolctl import threadpool_limits
 from cxlib.eventlog import progress
 from cxlib.schema import DataError
 from cxlib.themes.boilerplate import Boilerplate
-from cxlib.themes.clusters import Groups, core, grouped, joined, kept_inside, landmarks, nearest_to
+from cxlib.themes.clusters import NO_CURVE, core, grouped, joined, kept_inside, landmarks, nearest_to
+from cxlib.themes.graph import fuzzy_graph
 from cxlib.themes.layout import mixing, place_themes
 from cxlib.themes.models import TextModel, chosen
 from cxlib.themes.names import name_themes
 from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import essence, first_positions, plain
 
+_WORD = re.compile(r"\w+")
 _BLOCK = 5_000  # texts placed at once
 
 
@@ -57,6 +60,19 @@ class Codebook:
         with threadpool_limits(1):  # sums over several threads differ in the last digit
             return assigned_to(self.kept, [plain(text) for text in texts])
 
+    def applied(
+        self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0
+    ) -> Codebook:
+        """The same themes as they stand in these texts: `labels` as `assign` gives them, and every table counted anew."""
+        said = [plain(text) for text in texts]
+        _check(None, seed, len(texts), len(set(said) - {""}))
+        with threadpool_limits(1):
+            read = Read.of(said, self.kept.model, seed, self.kept.boilerplate)
+            theme, labels = self.kept.assigned(read.whole), assigned_to(self.kept, said)
+            names = dict(zip(self.table["theme"].tolist(), self.table["name"].tolist(), strict=True))
+            book = described(read, self.kept, theme, fuzzy_graph(read.points), labels, customers, names)
+        return replace(book, stability=self.stability, why=self.why, version=self.version, changes=self.changes)
+
     def refit(
         self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0
     ) -> tuple[Codebook, pd.DataFrame]:
@@ -82,7 +98,8 @@ class Codebook:
         The texts are grouped anew, into a tenth more groups than there are themes, and each old theme finds its heir among the
         groups: those with which it shares most texts, all in all (Kuhn 1955, The Hungarian method). A group that is nobody's
         heir is a birth if at least half of its texts are new, and twice as many as of all texts; a split if 60 % of its texts
-        come from one theme, are at least a quarter and at most three quarters of it, and 80 % of their ties stay among them.
+        come from one theme of which a third is new, are at least a quarter and at most three quarters of it, and 80 % of
+        their ties stay among them.
         Themes merge where 40 % of the ties of one lead to the other. Groups of fewer than 20 distinct texts change nothing.
         Partitions made anew agree on three texts in four only; that is why the old themes are kept and changes are few.
         """
@@ -117,7 +134,8 @@ class Kept:
     group: np.ndarray  # of each of them
     theme: np.ndarray  # of each group; -1 = mixed
     known: np.ndarray  # hashes of the essences of the texts it was fitted on, rising
-    known_group: np.ndarray
+    known_group: np.ndarray  # of each; -1 where it is asked for anew, as for a text that is not known
+    pins: tuple[tuple[str, int], ...] = ()  # plain words that an analyst has tied to a theme, before all else
 
     def assigned(self, distinct: Sequence[str]) -> np.ndarray:
         """The theme of each of these plain texts, block by block."""
@@ -132,13 +150,16 @@ class Kept:
     def _assigned(self, texts: Sequence[str]) -> np.ndarray:
         hashes = hashed(texts)
         place = np.searchsorted(self.known, hashes).clip(max=len(self.known) - 1)
-        known = self.known[place] == hashes
+        known = (self.known[place] == hashes) & (self.known_group[place] >= 0)
         group = np.where(known, self.known_group[place], -1)
         if not known.all():
             new = np.flatnonzero(~known)
             points = self.model.place(self.boilerplate.dropped([texts[i] for i in new]))
             group[new] = joined(points, self.points, self.group)
-        return np.append(self.theme, MIXED)[group]
+        theme = np.append(self.theme, MIXED)[group]
+        for words, pinned in self.pins:
+            theme[[f" {words} " in f" {' '.join(_WORD.findall(text))} " for text in texts]] = pinned
+        return theme
 
 
 def hashed(texts: Sequence[str]) -> np.ndarray:
@@ -203,15 +224,15 @@ def fit(
     ([1, 0, 1, 0, -2], [1, 0])
     """
     said = [plain(text) for text in texts]
-    distinct = representatives(said)  # in an order of its own, so that the order of the input cannot matter
-    _check(k, seed, len(texts), len(distinct))
+    _check(k, seed, len(texts), len(representatives(said)))
     with threadpool_limits(1):
-        read = Read.of(said, distinct, text_model, seed)
+        read = Read.of(said, text_model, seed)
         groups = grouped(read.points, k, seed)
         kept = read.kept(groups.number, np.where(groups.is_mixed, MIXED, np.arange(len(groups.inside))), seed)
         labels = assigned_to(kept, said)
         kept, labels = _by_size(kept, labels, groups.number)
-        return described(read, kept, kept.theme[groups.number], groups, labels, customers)
+        book = described(read, kept, kept.theme[groups.number], groups.graph, labels, customers)
+        return replace(book, stability=groups.stability)
 
 
 @dataclass(frozen=True)
@@ -228,9 +249,12 @@ class Read:
     n_distinct: int
 
     @classmethod
-    def of(cls, said: Sequence[str], distinct: Sequence[str], text_model: str | TextModel, seed: int) -> Read:
+    def of(
+        cls, said: Sequence[str], text_model: str | TextModel, seed: int, boilerplate: Boilerplate | None = None
+    ) -> Read:
+        distinct = representatives(said)  # in an order of its own, so that the order of the input cannot matter
         whole = [distinct[i] for i in core(len(distinct), seed)]
-        boilerplate = Boilerplate.of(whole)
+        boilerplate = Boilerplate.of(whole) if boilerplate is None else boilerplate
         cut = boilerplate.dropped(whole)
         model, points, why = chosen(cut, text_model, seed)
         return cls(whole, cut, points, model, why, boilerplate, first_positions(said), len(distinct))
@@ -246,7 +270,7 @@ def described(
     read: Read,
     kept: Kept,
     theme: np.ndarray,
-    groups: Groups,
+    graph: sparse.csr_matrix,
     labels: np.ndarray,
     customers: Sequence | pd.Series | None,
     names: Mapping[int, str] | None = None,
@@ -254,7 +278,7 @@ def described(
     """The codebook of texts whose themes are known: `theme` of each text read, `labels` of every text; `names` that stay."""
     inside = np.flatnonzero(theme >= 0)
     ids, row = np.unique(theme[inside], return_inverse=True)
-    points, graph = read.points[inside], groups.graph[inside][:, inside]
+    points, graph = read.points[inside], graph[inside][:, inside]
     member = sparse.csr_matrix((np.ones(len(row)), (row, np.arange(len(row)))), shape=(len(ids), len(row)))
     centres = normalize(member @ points)
     typical, dissenting = nearest_to(centres, points, row)
@@ -267,7 +291,7 @@ def described(
     return Codebook(
         labels=labels,
         table=table.join(shares_of(labels, customers), on="theme")[_COLUMNS],
-        stability=groups.stability,
+        stability=NO_CURVE,
         places=place_themes(centres).assign(theme=ids)[["theme", "x", "y"]],
         mixing=pairs.assign(theme=ids[pairs["theme"]], other=ids[pairs["other"]]),
         n_texts=int((labels != NO_TEXT).sum()),

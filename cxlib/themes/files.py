@@ -29,6 +29,8 @@ def save(book: Codebook, path: str | Path) -> Path:
     path = Path(path)
     about: dict[str, Any] = {"form": _FORM} | {name: getattr(book, name) for name in _PLAIN}
     about |= {name: getattr(book, name).to_json(orient="split", index=False, double_precision=15) for name in _TABLES}
+    about["kinds"] = {name: getattr(book, name).dtypes.astype(str).to_dict() for name in _TABLES}
+    about["pins"] = book.kept.pins
     about["model"], arrays = stored(book.kept.model)
     arrays |= {name: getattr(book.kept, name) for name in _ARRAYS}
     arrays |= {"labels": book.labels, "boilerplate": book.kept.boilerplate.known}
@@ -53,9 +55,10 @@ def load(path: str | Path) -> Codebook:
         if about["form"] != _FORM:
             raise DataError(f"{path} is a codebook of form {about['form']}, this version reads {_FORM}: fit it again")
         kept = Kept(
-            model_of(about["model"], held), Boilerplate(held["boilerplate"]), **{name: held[name] for name in _ARRAYS}
+            model_of(about["model"], held), Boilerplate(held["boilerplate"]), **{name: held[name] for name in _ARRAYS},
+            pins=tuple((words, theme) for words, theme in about["pins"]),
         )
-        tables = {name: _table(about[name], name) for name in _TABLES}
+        tables = {name: _table(about[name], about["kinds"][name]) for name in _TABLES}
         return Codebook(labels=held["labels"], kept=kept, **tables, **{name: about[name] for name in _PLAIN})
     except FileNotFoundError:
         raise DataError(f"there is no codebook at {path}: make one with Codebook.save") from None
@@ -63,9 +66,10 @@ def load(path: str | Path) -> Codebook:
         raise DataError(f"{path} is no codebook, or was cut short ({type(error).__name__}): fit and save it again") from None
 
 
-def _table(text: str, name: str) -> pd.DataFrame:
-    table = pd.read_json(StringIO(text), orient="split", precise_float=True, convert_dates=False)
-    if name == "table":
+def _table(text: str, kinds: dict[str, str]) -> pd.DataFrame:
+    table = pd.read_json(StringIO(text), orient="split", precise_float=True, convert_dates=False, dtype=False)
+    table = table.astype(kinds)
+    if "typical" in table:
         table["typical"] = table["typical"].map(tuple)
         table["dissenting"] = [None if pd.isna(i) else int(i) for i in table["dissenting"]]
     return table

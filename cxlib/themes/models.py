@@ -10,7 +10,7 @@ import numpy as np
 from cxlib.schema import DataError
 from cxlib.themes.texts import Lexical, TextModel, lexical
 
-_LONG = 40  # words, median: beyond, what a text is about is blurred in one row of a small language model
+_LONG = 30  # words, median: beyond, what a text is about is blurred in one row of a small language model
 _CLOSE = 0.05  # a partition that agrees with itself by so much better is the better one
 
 

@@ -10,12 +10,12 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from threadpoolctl import threadpool_limits
 
-from cxlib.themes.clusters import Groups, kept_inside
-from cxlib.themes.codebook import Codebook, Read, assigned_to, described, hashed, representatives
+from cxlib.themes.clusters import kept_inside
+from cxlib.themes.codebook import Codebook, Read, assigned_to, described, hashed
 from cxlib.themes.graph import fuzzy_graph, partition
 from cxlib.themes.layout import mixing
 from cxlib.themes.shares import MIXED
-from cxlib.themes.texts import plain
+from cxlib.themes.texts import Lexical, plain
 
 BIRTH, SPLIT, MERGE, DEATH = "birth", "split", "merge", "death"
 _HEIR = 0.3  # of a theme's texts lie in its heir, at least
@@ -23,6 +23,7 @@ _FEWEST = 20  # distinct texts of a theme that is born or split off
 _MORE = 0.1  # groups looked for beyond the themes there are: what is born has to find room
 _NEW = 0.5  # of the texts of a theme that is born, at least so many are new ...
 _LIFT = 2.0  # ... and at least so many times the share of new texts in all
+_OUTGROWN = 1 / 3  # of a theme's texts are new: it may have become two
 _PART = 0.25  # of a theme's texts go to what is split off, at least
 _PURE = 0.6  # of the texts of what is split off come from that theme; and of a theme's texts lie in what it is merged into
 _APART = 0.8  # of its ties stay in what is split off
@@ -36,7 +37,7 @@ def refitted(
     """See `Codebook.refit`."""
     said = [plain(text) for text in texts]
     with threadpool_limits(1):
-        read = Read.of(said, representatives(said), old.kept.model, seed)
+        read = Read.of(said, old.text_model if old.text_model == Lexical.name else old.kept.model, seed)
         theme = old.kept.assigned(read.whole)
         is_new = ~np.isin(hashed(read.whole), old.kept.known)
         graph = fuzzy_graph(read.points)
@@ -51,10 +52,10 @@ def refitted(
         kept = read.kept(group, number, seed)
         labels = assigned_to(kept, said)
         names = dict(zip(old.table["theme"].tolist(), old.table["name"].tolist(), strict=True))
-        groups = Groups(group, graph, old.stability, kept_inside(graph, group), number == MIXED)
-        book = described(read, kept, grown, groups, labels, customers, names)
+        book = described(read, kept, grown, graph, labels, customers, names)
     changes = _listed(events, {**names, **dict(zip(book.table["theme"], book.table["name"], strict=True))}, old.version + 1)
-    return replace(book, version=old.version + 1, changes=pd.concat([old.changes, changes], ignore_index=True)), changes
+    history = replace(book, stability=old.stability, why=old.why, version=old.version + 1)
+    return replace(history, changes=pd.concat([old.changes, changes], ignore_index=True)), changes
 
 
 Event = tuple[str, int, int, int]  # kind, theme, other theme (-1: none), distinct texts
@@ -79,6 +80,7 @@ def _changed(
             events.append((BIRTH, next_id, MIXED, len(new)))
         elif (
             parent != MIXED
+            and is_new[theme == parent].mean() >= _OUTGROWN
             and inside[group] >= _APART
             and len(own) >= max(_FEWEST, _PART * (theme == parent).sum(), _PURE * len(members))
             and len(own) <= (1 - _PART) * (theme == parent).sum()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,7 @@ from cxlib import eventlog, redact, stats
 from cxlib.eventlog import EventLog
 from cxlib.store import Dataset, Settings
 from cxlib.themes.codebook import Codebook, fit
+from cxlib.themes.edits import FILE, edited, read_edits
 from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import plain
 
@@ -46,7 +49,9 @@ class TicketThemes:
         return pd.DataFrame([row | {"n": self.n_tickets - self.n_unsorted}])
 
 
-def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int = 0) -> TicketThemes:
+def of_tickets(
+    dataset: Dataset, log: EventLog, k: int | None = None, seed: int = 0, *, text_model: str = "lexical"
+) -> TicketThemes:
     """What do customers ask about in tickets, and which share of each theme's cases ends in a call?
 
     Parameters
@@ -56,8 +61,9 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
         ticket has either, its `category` is the theme, and `source` says so.
     log : EventLog
         The journeys of the same data set.
-    k, seed
-        As in `fit`; categories are as many as there are.
+    k, text_model, seed
+        As in `fit`; categories are as many as there are. Where the data set keeps codebooks (`cx codebook`), the newest of them
+        gives the themes and these say nothing.
 
     Returns
     -------
@@ -87,7 +93,7 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
     )
     customers = _column(tickets, "user_id")
     texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
-    found = fit(texts.tolist(), k, "lexical", seed, customers=customers) if texts.map(plain).any() else None
+    found = _found(dataset, texts.tolist(), customers, k, text_model, seed) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
     months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings)
     case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
@@ -115,6 +121,22 @@ def ticket_texts(dataset: Dataset) -> pd.Series:
     parts = [_column(tickets, name).fillna("").astype(str).str.strip().tolist() for name in _TEXT]
     joined = [long if long.startswith(short) else f"{short}\n{long}".strip() for short, long in zip(*parts, strict=True)]
     return pd.Series(redact.redact_many(joined, redact.gazetteer(dataset.tables)), index=tickets.index, dtype="str")
+
+
+def _found(
+    dataset: Dataset, texts: Sequence[str], customers: pd.Series, k: int | None, text_model: str, seed: int
+) -> Codebook:
+    """The themes of the texts: those of the data set's newest codebook, or found now; with what the analyst's file says."""
+    files, edits = codebooks(dataset.path), dataset.path / FILE
+    book = Codebook.load(files[-1]) if files else fit(texts, k, text_model, seed, customers=customers)
+    if edits.is_file():
+        book = edited(book, read_edits(edits))
+    return book.applied(texts, customers=customers, seed=seed) if files or edits.is_file() else book
+
+
+def codebooks(folder: Path) -> list[Path]:
+    """The codebooks that a data set keeps, the newest last."""
+    return sorted((folder / "codebooks").glob("[0-9]*.npz"))
 
 
 def cases_of(dataset: Dataset, log: EventLog) -> np.ndarray:
