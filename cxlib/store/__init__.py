@@ -301,7 +301,7 @@ def _write_text(file: Path, text: str) -> None:
 
 
 def _replace(new: Path, out: Path) -> None:
-    """Put the finished folder in place, with what analysts keep there; an old dataset stays whole until the new one is ready."""
+    """Put the finished folder in place, with what analysts keep there; the old one stays whole until the new one is ready."""
     if out.exists():
         for name in ANALYSTS:
             if (out / name).exists():

@@ -16,7 +16,7 @@ N_TYPICAL = 3
 _LANDMARKS = 5_000  # texts of the core that others are compared with
 _OF_EACH = 60  # of them at least so many of each group, that a small one can be joined
 _SAMPLE = 2_500  # distinct texts on which the number of groups is chosen
-_FEWEST = 30  # fewer distinct texts than this are one group unless a number is given
+FEWEST = 30  # fewer distinct texts than this are one group unless a number is given
 _TIED = 0.01  # stabilities this close count as equal: the finer groups are then the more useful
 _HEAP = 0.5  # a group with a larger share of the texts is a heap
 _TEXTS_PER_GROUP = 40  # the most groups tried: one per this many distinct texts
@@ -70,7 +70,7 @@ def sample_of(n: int, seed: int) -> np.ndarray:
 def curve_of(sample: np.ndarray, seed: int) -> pd.DataFrame:
     """How well partitions of random parts agree, by their number of groups: see `graph.stability`."""
     grid = [k for k in _GRID if k * _TEXTS_PER_GROUP <= len(sample)] or [2, 3]
-    return stability(sample, grid, seed) if len(sample) >= _FEWEST else NO_CURVE
+    return stability(sample, grid, seed) if len(sample) >= FEWEST else NO_CURVE
 
 
 def _by_stability(curve: pd.DataFrame) -> list[int]:

@@ -25,6 +25,7 @@ from cxlib.themes.names import name_themes
 from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import essence, first_positions, plain
 
+NO_CHANGES = pd.DataFrame(columns=["version", "kind", "theme", "name", "other", "other_name", "n"])
 _WORD = re.compile(r"\w+")
 _BLOCK = 5_000  # texts placed at once
 
@@ -48,7 +49,7 @@ class Codebook:
     why: str  # and why so
     kept: Kept = field(repr=False)
     version: int = 1
-    changes: pd.DataFrame = field(default_factory=lambda: NO_CHANGES)  # what each refit changed: see `refit`
+    changes: pd.DataFrame = field(default_factory=NO_CHANGES.copy)  # what each refit changed: see `refit`
 
     def assign(self, texts: Sequence[str | None]) -> np.ndarray:
         """Which theme does each of these texts have? One integer per text, in order: a theme, -1 (mixed) or -2 (no words).
@@ -60,9 +61,7 @@ class Codebook:
         with threadpool_limits(1):  # sums over several threads differ in the last digit
             return assigned_to(self.kept, [plain(text) for text in texts])
 
-    def applied(
-        self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0
-    ) -> Codebook:
+    def applied(self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0) -> Codebook:
         """The same themes as they stand in these texts: `labels` as `assign` gives them, and every table counted anew."""
         said = [plain(text) for text in texts]
         _check(None, seed, len(texts), len(set(said) - {""}))
@@ -98,7 +97,7 @@ class Codebook:
         The texts are grouped anew, into a tenth more groups than there are themes, and each old theme finds its heir among the
         groups: those with which it shares most texts, all in all (Kuhn 1955, The Hungarian method). A group that is nobody's
         heir is a birth if at least half of its texts are new, and twice as many as of all texts; a split if 60 % of its texts
-        come from one theme of which a third is new, are at least a quarter and at most three quarters of it, and 80 % of
+        come from one theme of which a third is new, are at least a quarter and at most three quarters of it, and 90 % of
         their ties stay among them.
         Themes merge where 40 % of the ties of one lead to the other. Groups of fewer than 20 distinct texts change nothing.
         Partitions made anew agree on three texts in four only; that is why the old themes are kept and changes are few.
@@ -119,9 +118,6 @@ class Codebook:
         from cxlib.themes.files import load
 
         return load(path)
-
-
-NO_CHANGES = pd.DataFrame(columns=["version", "kind", "theme", "name", "other", "other_name", "n"])
 
 
 @dataclass(frozen=True)
@@ -154,7 +150,7 @@ class Kept:
         group = np.where(known, self.known_group[place], -1)
         if not known.all():
             new = np.flatnonzero(~known)
-            points = self.model.place(self.boilerplate.dropped([texts[i] for i in new]))
+            points = self.model.place(self.boilerplate.dropped([texts[i] for i in new.tolist()]))
             group[new] = joined(points, self.points, self.group)
         theme = np.append(self.theme, MIXED)[group]
         for words, pinned in self.pins:
@@ -211,7 +207,8 @@ def fit(
     What many texts share word for word is dropped first (`boilerplate`); texts that differ in digits and signs only are grouped
     once and counted each. A fuzzy graph of the 15 nearest neighbours; its leading eigenvectors; KMeans on those. Of more than
     20,000 distinct texts a random 20,000 are grouped, and the others are given their theme as `assign` does. Without `k`,
-    groups of fewer than five texts and those that keep less than 30 % of their ties are mixed (-1), a tenth of the texts at most.
+    groups of fewer than five texts and those that keep less than 30 % of their ties are mixed (-1): a tenth of the texts at
+    most.
 
     References
     ----------
@@ -249,9 +246,7 @@ class Read:
     n_distinct: int
 
     @classmethod
-    def of(
-        cls, said: Sequence[str], text_model: str | TextModel, seed: int, boilerplate: Boilerplate | None = None
-    ) -> Read:
+    def of(cls, said: Sequence[str], text_model: str | TextModel, seed: int, boilerplate: Boilerplate | None = None) -> Read:
         distinct = representatives(said)  # in an order of its own, so that the order of the input cannot matter
         whole = [distinct[i] for i in core(len(distinct), seed)]
         boilerplate = Boilerplate.of(whole) if boilerplate is None else boilerplate

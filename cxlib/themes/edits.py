@@ -68,7 +68,7 @@ def edited(book: Codebook, edits: Mapping[str, list[dict[str, Any]]]) -> Codeboo
                 continue
             theme = _theme(edit["theme"], names)
             if kind == "split":
-                kept = _split(kept, theme, edit.get("into", 2), max(max(names), kept.theme.max()) + 1)
+                kept = _split(kept, theme, edit.get("into", 2), max(*names, kept.theme.max()) + 1)
             elif kind == "rename":
                 names[theme] = str(edit["name"])
             else:
@@ -97,7 +97,9 @@ def _split(kept: Kept, theme: int, into: int, next_theme: int) -> Kept:
     """The theme's texts grouped once more; those it was fitted on that do not stand for it are given their part as new ones."""
     of = np.flatnonzero(kept.theme[kept.group] == theme)
     if not isinstance(into, int) or not 2 <= into <= len(of) // 2:
-        raise DataError(f"{FILE} asks to split theme {theme} into {into!r}: it has {len(of)} texts to split, ask for 2 or a few")
+        raise DataError(
+            f"{FILE} asks to split theme {theme} into {into!r}: it has {len(of)} texts to split, ask for 2 or a few"
+        )
     part = np.unique(partition(fuzzy_graph(kept.points[of]), into), return_inverse=True)[1]
     rank = np.empty(into, dtype=int)
     rank[np.argsort(-np.bincount(part, minlength=into), kind="stable")] = np.arange(into)

@@ -37,7 +37,8 @@ def save(book: Codebook, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".codebook-", suffix=".npz", delete=False) as file:
         try:
-            np.savez_compressed(file, about=np.frombuffer(json.dumps(about).encode(), dtype=np.uint8), **arrays)
+            arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
             file.close()
             os.replace(file.name, path)
         except BaseException:
@@ -55,7 +56,9 @@ def load(path: str | Path) -> Codebook:
         if about["form"] != _FORM:
             raise DataError(f"{path} is a codebook of form {about['form']}, this version reads {_FORM}: fit it again")
         kept = Kept(
-            model_of(about["model"], held), Boilerplate(held["boilerplate"]), **{name: held[name] for name in _ARRAYS},
+            model_of(about["model"], held),
+            Boilerplate(held["boilerplate"]),
+            **{name: held[name] for name in _ARRAYS},
             pins=tuple((words, theme) for words, theme in about["pins"]),
         )
         tables = {name: _table(about[name], about["kinds"][name]) for name in _TABLES}
@@ -67,7 +70,7 @@ def load(path: str | Path) -> Codebook:
 
 
 def _table(text: str, kinds: dict[str, str]) -> pd.DataFrame:
-    table = pd.read_json(StringIO(text), orient="split", precise_float=True, convert_dates=False, dtype=False)
+    table = pd.read_json(StringIO(text), orient="split", precise_float=True, dtype=False)
     table = table.astype(kinds)
     if "typical" in table:
         table["typical"] = table["typical"].map(tuple)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cxlib.schema import DataError
+from cxlib.themes.clusters import FEWEST, curve_of, sample_of
 from cxlib.themes.texts import Lexical, TextModel, lexical
 
 _LONG = 30  # words, median: beyond, what a text is about is blurred in one row of a small language model
@@ -28,10 +29,11 @@ def chosen(texts: Sequence[str], text_model: str | TextModel, seed: int) -> tupl
 
 def _best(texts: Sequence[str], seed: int) -> tuple[TextModel, np.ndarray, str]:
     """Lexical for long texts and where the extra is missing; else the one whose partitions of a sample agree better."""
-    from cxlib.themes.clusters import NO_CURVE, curve_of, sample_of
 
     model, points = lexical(texts, seed)
-    words = float(np.median([text.count(" ") + 1 for text in texts]))
+    if len(texts) < FEWEST:
+        return model, points, "too few texts to compare models on"
+    words = float(np.median([len(text.split()) for text in texts]))
     if words > _LONG:
         return model, points, f"half of the texts have more than {_LONG} words"
     try:
@@ -40,10 +42,7 @@ def _best(texts: Sequence[str], seed: int) -> tuple[TextModel, np.ndarray, str]:
         return model, points, str(error)
     some = sample_of(len(texts), seed)
     theirs = other.place([texts[i] for i in some])
-    curves = [curve_of(sample, seed) for sample in (points[some], theirs)]
-    if curves[0] is NO_CURVE:
-        return other, other.place(texts), "too few texts to compare partitions: by meaning, as texts are short"
-    ours, others = (curve["stability"].max() for curve in curves)
+    ours, others = (float(curve_of(sample, seed)["stability"].max()) for sample in (points[some], theirs))
     said = f"partitions of random parts agree to {ours:.2f} by letters and words, to {others:.2f} by meaning"
     return (model, points, said) if ours > others + _CLOSE else (other, other.place(texts), said)
 

@@ -26,7 +26,7 @@ _LIFT = 2.0  # ... and at least so many times the share of new texts in all
 _OUTGROWN = 1 / 3  # of a theme's texts are new: it may have become two
 _PART = 0.25  # of a theme's texts go to what is split off, at least
 _PURE = 0.6  # of the texts of what is split off come from that theme; and of a theme's texts lie in what it is merged into
-_APART = 0.8  # of its ties stay in what is split off
+_APART = 0.9  # of its ties stay in what is split off
 _RUN = 0.4  # of the ties of the smaller theme go to the other: they are one (two halves of one group: .5)
 _GONE = 0.1  # of the new texts that its old share promised: a theme with fewer is dead
 

@@ -119,6 +119,7 @@ def _short(number: np.ndarray) -> np.ndarray:
 
 
 def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    found = [(np.empty(0, dtype=np.int32), np.empty(0, dtype=np.int32)), *found]
     return np.concatenate([term for term, _ in found]), np.concatenate([row for _, row in found])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
@@ -26,10 +26,12 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 class TextModel(Protocol):
     """What turns texts into points."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def place(self, texts: Sequence[str]) -> np.ndarray:
         """Rows of unit length, one per text, the same for a text whatever stands beside it; zeros where nothing is known."""
+        ...
 
 
 def plain(text: object) -> str:
@@ -64,7 +66,7 @@ class Lexical:
     letters: Vocabulary
     words: Vocabulary
     directions: np.ndarray | None  # (terms, directions); None where texts are too few to need them
-    name: ClassVar[str] = "lexical"
+    name: str = "lexical"
 
     def place(self, texts: Sequence[str]) -> np.ndarray:
         """Rows of unit length, one per text; a text without anything known is a row of zeros."""

@@ -123,9 +123,7 @@ def ticket_texts(dataset: Dataset) -> pd.Series:
     return pd.Series(redact.redact_many(joined, redact.gazetteer(dataset.tables)), index=tickets.index, dtype="str")
 
 
-def _found(
-    dataset: Dataset, texts: Sequence[str], customers: pd.Series, k: int | None, text_model: str, seed: int
-) -> Codebook:
+def _found(dataset: Dataset, texts: Sequence[str], customers: pd.Series, k: int | None, text_model: str, seed: int) -> Codebook:
     """The themes of the texts: those of the data set's newest codebook, or found now; with what the analyst's file says."""
     files, edits = codebooks(dataset.path), dataset.path / FILE
     book = Codebook.load(files[-1]) if files else fit(texts, k, text_model, seed, customers=customers)
