@@ -121,7 +121,7 @@ def test_shares_and_their_intervals_are_those_of_stats_by_customer():
 @pytest.fixture(scope="module")
 def planted():
     texts, topic = written(600)
-    return texts, topic, themes.fit(texts)
+    return texts, topic, themes.fit(texts, text_model="lexical")
 
 
 def test_planted_topics_and_their_number_are_found(planted):
@@ -162,7 +162,7 @@ def test_typical_texts_are_of_the_theme_and_nearer_to_its_middle_than_others(pla
 def test_the_order_of_the_texts_changes_nothing(planted):
     texts, _, found = planted
     order = np.random.default_rng(7).permutation(len(texts))
-    again = themes.fit([texts[i] for i in order], k=6)
+    again = themes.fit([texts[i] for i in order], 6, "lexical")
     assert (again.labels == found.labels[order]).all()
     positions = ["typical", "dissenting"]
     assert again.table.drop(columns=positions).equals(found.table.drop(columns=positions))
@@ -176,10 +176,10 @@ def test_texts_beyond_the_core_join_the_theme_of_their_neighbours(planted, monke
     texts, topic, _ = planted
     monkeypatch.setattr(clusters, "CORE", 250)
     monkeypatch.setattr(codebook, "_BLOCK", 100)
-    found = themes.fit(texts, k=6)
+    found = themes.fit(texts, 6, "lexical")
     assert adjusted_rand_score(topic, found.labels) > 0.9
     order = np.random.default_rng(3).permutation(len(texts))
-    assert (themes.fit([texts[i] for i in order], k=6).labels == found.labels[order]).all()
+    assert (themes.fit([texts[i] for i in order], 6, "lexical").labels == found.labels[order]).all()
 
 
 def test_a_heap_with_a_few_odd_texts_beside_it_is_not_chosen():

@@ -94,11 +94,11 @@ class Codebook:
 
         Notes
         -----
-        The texts are grouped anew, into a tenth more groups than there are themes, and each old theme finds its heir among the
-        groups: those with which it shares most texts, all in all (Kuhn 1955, The Hungarian method). A group that is nobody's
-        heir is a birth if at least half of its texts are new, and twice as many as of all texts; a split if 60 % of its texts
-        come from one theme of which a third is new, are at least a quarter and at most three quarters of it, and 90 % of
-        their ties stay among them.
+        A theme is born of 20 or more new texts that are tied to each other and stand in a new neighbourhood: of their nearest
+        texts and the nearest of these, new ones have four times their usual odds. For splits the texts are grouped anew, into a
+        tenth more groups than there are themes, and each old theme finds its heir, the group with which it shares most (Kuhn
+        1955, The Hungarian method). A group that is nobody's heir is split off if 60 % of its texts come from one theme of
+        which a third is new, are at least a quarter and at most three quarters of it, and 90 % of their ties stay among them.
         Themes merge where 40 % of the ties of one lead to the other. Groups of fewer than 20 distinct texts change nothing.
         Partitions made anew agree on three texts in four only; that is why the old themes are kept and changes are few.
         """

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csgraph
 from threadpoolctl import threadpool_limits
 
 from cxlib.themes.clusters import kept_inside
@@ -18,11 +20,11 @@ from cxlib.themes.shares import MIXED
 from cxlib.themes.texts import Lexical, plain
 
 BIRTH, SPLIT, MERGE, DEATH = "birth", "split", "merge", "death"
-_HEIR = 0.3  # of a theme's texts lie in its heir, at least
 _FEWEST = 20  # distinct texts of a theme that is born or split off
-_MORE = 0.1  # groups looked for beyond the themes there are: what is born has to find room
-_NEW = 0.5  # of the texts of a theme that is born, at least so many are new ...
-_LIFT = 2.0  # ... and at least so many times the share of new texts in all
+_CROWDED = 4.0  # times the usual odds that a neighbour is new: there a theme is born ...
+_TIED = 0.3  # ... from texts with ties as strong as this
+_HEIR = 0.3  # of a theme's texts lie in its heir, at least
+_MORE = 0.1  # groups looked for beyond the themes there are: what comes apart has to find room
 _OUTGROWN = 1 / 3  # of a theme's texts are new: it may have become two
 _PART = 0.25  # of a theme's texts go to what is split off, at least
 _PURE = 0.6  # of the texts of what is split off come from that theme; and of a theme's texts lie in what it is merged into
@@ -44,9 +46,13 @@ def refitted(
         n_old = int(old.kept.theme.max()) + 1
         wanted = int(np.ceil(n_old * (1 + _MORE))) + 1
         fresh = np.unique(partition(graph, min(wanted, len(read.whole)), seed), return_inverse=True)[1]
-        grown, events = _changed(theme, fresh, is_new, kept_inside(graph, fresh), n_old)
-        grown, merged = _merged(grown, graph, n_old)
-        events += merged + _died(theme, is_new, n_old)
+        grown, events = _born(theme, graph, is_new, n_old)
+        for change in (
+            _split(grown, fresh, is_new, kept_inside(graph, fresh), n_old),
+            _merged(grown, graph, n_old),
+        ):
+            grown, events = change[0], events + change[1]
+        events += _died(theme, is_new, n_old)
         group = np.where(grown >= 0, grown, grown.max() + 1)  # the mixed ones are a group of their own
         number = np.append(np.arange(grown.max() + 1), MIXED)
         kept = read.kept(group, number, seed)
@@ -61,48 +67,54 @@ def refitted(
 Event = tuple[str, int, int, int]  # kind, theme, other theme (-1: none), distinct texts
 
 
-def _changed(
+def _born(theme: np.ndarray, graph: sparse.csr_matrix, is_new: np.ndarray, n_old: int) -> tuple[np.ndarray, list[Event]]:
+    """Themes of the new texts whose neighbours, and the neighbours of these, are new far more often than is usual."""
+    usual = is_new.mean()
+    odds = _CROWDED * usual / max(1 - usual, 1e-9)
+    degree = np.maximum(np.asarray(graph.sum(axis=1)).ravel(), 1e-12)
+    newness = (graph @ ((graph @ is_new.astype(float)) / degree)) / degree
+    crowd = np.flatnonzero((newness >= odds / (1 + odds)) & is_new & (usual < 1))
+    part = csgraph.connected_components(graph[crowd][:, crowd] > _TIED, directed=False)[1] if len(crowd) else crowd
+    grown, events = theme.copy(), list[Event]()
+    size = np.bincount(part)
+    for born in np.argsort(-size, kind="stable")[: (size >= _FEWEST).sum()]:
+        grown[crowd[part == born]] = n_old + len(events)
+        events.append((BIRTH, n_old + len(events), MIXED, int(size[born])))
+    return grown, events
+
+
+def _split(
     theme: np.ndarray, fresh: np.ndarray, is_new: np.ndarray, inside: np.ndarray, n_old: int
 ) -> tuple[np.ndarray, list[Event]]:
-    """Themes after births and splits. Fresh groups that are the heirs of an old theme, or neither, change nothing."""
+    """Old themes that have come apart: fresh groups within one that are nobody's heir."""
     heirs = _heirs(theme, fresh, n_old)
-    grown, events, next_id = theme.copy(), list[Event](), n_old
+    grown, events, next_id = theme.copy(), list[Event](), int(theme.max()) + 1
     for group in np.argsort(-np.bincount(fresh), kind="stable"):
         members = np.flatnonzero(fresh == group)
-        if group in heirs or len(members) < _FEWEST:
+        of = theme[members][(theme[members] >= 0) & (theme[members] < n_old)]
+        if group in heirs or not len(of) or inside[group] < _APART:
             continue
-        new = members[is_new[members]]
-        of = theme[members][theme[members] >= 0]
-        parent = int(np.bincount(of).argmax()) if len(of) else MIXED
-        own = members[theme[members] == parent]
-        if len(new) >= _FEWEST and len(new) / len(members) >= max(_NEW, min(_LIFT * is_new.mean(), 0.8)):
-            grown[new] = next_id
-            events.append((BIRTH, next_id, MIXED, len(new)))
-        elif (
-            parent != MIXED
-            and is_new[theme == parent].mean() >= _OUTGROWN
-            and inside[group] >= _APART
-            and len(own) >= max(_FEWEST, _PART * (theme == parent).sum(), _PURE * len(members))
-            and len(own) <= (1 - _PART) * (theme == parent).sum()
-        ):
-            grown[own] = next_id
-            events.append((SPLIT, next_id, parent, len(own)))
-        else:
+        parent = int(np.bincount(of).argmax())
+        n, whole = int((of == parent).sum()), theme == parent
+        if n < max(_FEWEST, _PURE * len(members)) or not _PART <= n / whole.sum() <= 1 - _PART:
             continue
-        next_id += 1
+        if is_new[whole].mean() >= _OUTGROWN:
+            grown[members[theme[members] == parent]] = next_id
+            events.append((SPLIT, next_id, parent, n))
+            next_id += 1
     return grown, events
 
 
 def _heirs(theme: np.ndarray, fresh: np.ndarray, n_old: int) -> set[int]:
     """The fresh groups that old themes are matched with, so that as many texts as possible keep their theme."""
     shared = np.zeros((n_old, int(fresh.max()) + 1))
-    told = theme >= 0
+    told = (theme >= 0) & (theme < n_old)
     np.add.at(shared, (theme[told], fresh[told]), 1)
     old, group = linear_sum_assignment(-shared)
     return set(group[shared[old, group] >= _HEIR * shared.sum(axis=1)[old]].tolist())
 
 
-def _merged(theme: np.ndarray, graph, n_old: int) -> tuple[np.ndarray, list[Event]]:
+def _merged(theme: np.ndarray, graph: sparse.csr_matrix, n_old: int) -> tuple[np.ndarray, list[Event]]:
     """Old themes that run into each other become one, that of the lower number."""
     told = np.flatnonzero(theme >= 0)
     pairs = mixing(graph[told][:, told], np.unique(theme[told], return_inverse=True)[1])
