@@ -14,7 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, heat, plain
-from cxlib.themes import Themes, TicketThemes
+from cxlib.themes import Codebook, TicketThemes
 
 MOST = 20  # themes in one picture
 _MULTIPLES = 12
@@ -127,7 +127,7 @@ def draw_stability(asks: TicketThemes, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _grouped(asks: TicketThemes) -> Themes:
+def _grouped(asks: TicketThemes) -> Codebook:
     if asks.themes is None:
         raise ValueError(f"these themes come from {asks.source}, not from text: there is no map and no stability to draw")
     return asks.themes

@@ -1,28 +1,37 @@
 """What do customers ask about? Tickets in themes with a size, a name, typical texts, and what becomes of them.
 
-`fit` groups any texts; `of_tickets` groups a data set's tickets and joins them with their cases. `costs` says what a theme
-costs, `fix_list` which to mend first, and `similar` which resolved tickets say the same.
+`fit` groups any texts and gives a codebook, which gives its themes to later texts; `of_tickets` groups a data set's tickets and
+joins them with their cases. `costs` says what a theme costs, `fix_list` which to mend first, and `similar` which resolved
+tickets say the same.
 """
 
-from cxlib.themes.clusters import NO_TEXT, Themes, fit
+from cxlib.themes.codebook import Codebook, fit
+from cxlib.themes.command import add_codebook, run_codebook
 from cxlib.themes.costs import Costs, costs
+from cxlib.themes.edits import edited, read_edits
 from cxlib.themes.fixes import FixList, fix_list
 from cxlib.themes.knowledge import Replay, replay, resolved, similar
+from cxlib.themes.shares import MIXED, NO_TEXT
 from cxlib.themes.tickets import TicketThemes, called, of_tickets
 
 __all__ = [
+    "MIXED",
     "NO_TEXT",
+    "Codebook",
     "Costs",
     "FixList",
     "Replay",
-    "Themes",
     "TicketThemes",
+    "add_codebook",
     "called",
     "costs",
+    "edited",
     "fit",
     "fix_list",
     "of_tickets",
+    "read_edits",
     "replay",
     "resolved",
+    "run_codebook",
     "similar",
 ]

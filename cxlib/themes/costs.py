@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from cxlib import stats
 from cxlib.eventlog import NO_MOOD, EventLog, first_touch, returned
 from cxlib.schema import DAY, HOUR, DataError
-from cxlib.themes.clusters import NO_TEXT
 from cxlib.themes.effects import FEWEST, Side, burden, effects, p_value, too_few
+from cxlib.themes.shares import MIXED
 from cxlib.themes.tickets import TicketThemes
 
 CALL, REPEAT, HOURS, MOOD = "call", "repeat", "hours", "mood"
@@ -130,7 +130,7 @@ def costs(
     key = log.customer_key[log.customer_of_case[here]] if len(here) else np.empty(0, dtype=np.uint64)
     side = Side.of(theme[here], frame[used].assign(first_stage=of_case["first_stage"]).iloc[here], key)
     names = asks.table["name"].tolist() if isinstance(asks, TicketThemes) else []
-    names += [f"theme {i}" for i in range(len(names), theme.max(initial=NO_TEXT) + 1)]
+    names += [f"theme {i}" for i in range(len(names), theme.max(initial=MIXED) + 1)]
     months = (log.observed_until - log.observed_from) / MONTH if log.n_cases else 0.0
     with threadpool_limits(1):  # the matrices are narrow: more threads only wait for each other
         table = _table(names, values, side, of_case["last_stage"].iloc[here], _nothing_known(log, mood_from), months, seed)
@@ -147,7 +147,7 @@ def _themes_of_cases(asks: TicketThemes | np.ndarray, log: EventLog, tables: Map
     if "opened_at" in opened:
         tickets = tickets.assign(at=opened["opened_at"].to_numpy()).sort_values("at", kind="stable", na_position="last")
     first = tickets.dropna(subset="case_id").drop_duplicates("case_id").set_index("case_id")["theme"]
-    return first.reindex(log.case_id).fillna(NO_TEXT).to_numpy(dtype=int)
+    return first.reindex(log.case_id).fillna(MIXED).to_numpy(dtype=int)
 
 
 def _ends(log: EventLog) -> dict[str, np.ndarray]:

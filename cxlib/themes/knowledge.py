@@ -14,7 +14,7 @@ from cxlib import redact, stats
 from cxlib.schema import DataError, nearest
 from cxlib.store import Dataset
 from cxlib.themes.chances import Draw
-from cxlib.themes.clusters import customer_codes
+from cxlib.themes.shares import customer_codes
 from cxlib.themes.texts import first_positions, lexical, plain
 from cxlib.themes.tickets import ticket_texts
 
