@@ -109,6 +109,7 @@ def drill(worlds: int = 400, processes: int = 2) -> tuple[str, pd.DataFrame, boo
         f"found and true: Spearman {rank:.3f} in the median world (bar {BAR:g}; by plain differences of means: {plain:.3f}). "
         "Hits: worlds in which the 95 % interval by customer holds the truth, for theme i mod 14 in world i; least: of any one "
         f"theme, in parts of the worlds. {n} null worlds, in which topics differ in severity alone: at most {allowed} alarms. "
-        f"Over themes in turn the rule is judged; by itself the worst theme falls short of it in: {', '.join(short) or 'nothing'}."
+        "The rule is judged over themes in turn; by itself the worst theme falls short of it in: "
+        f"{', '.join(short) or 'nothing'}."
     )
     return said, table, bool(table["holds"].all() and rank >= BAR)
