@@ -17,6 +17,7 @@ from cxlib.stats.adjustment import (
     plain_difference,
 )
 from cxlib.stats.columns import numbers
+from cxlib.stats.counts import Departure, departure, deviance, poisson_fit, shared_dispersion
 from cxlib.stats.decomposition import Split, kitagawa, kitagawa_interval, simpson, table_products
 from cxlib.stats.difference import Difference, cross_sums, difference_from_sums, rate_interval, sums_against_rest, sums_in_a_row
 from cxlib.stats.intervals import (
@@ -51,6 +52,7 @@ __all__ = [
     "STRONG",
     "Adjusted",
     "Corrected",
+    "Departure",
     "Difference",
     "Estimate",
     "Memory",
@@ -60,6 +62,8 @@ __all__ = [
     "cross_sums",
     "crossed",
     "cumulative_incidence",
+    "departure",
+    "deviance",
     "difference_from_sums",
     "doubly_robust",
     "e_value",
@@ -77,6 +81,7 @@ __all__ = [
     "numbers",
     "paired_scores",
     "plain_difference",
+    "poisson_fit",
     "poisson_weights",
     "rate_interval",
     "ratio_interval",
@@ -85,6 +90,7 @@ __all__ = [
     "second_order",
     "share_from_draws",
     "share_from_sums",
+    "shared_dispersion",
     "shares_of_moves",
     "simpson",
     "size_from_draws",

@@ -2,7 +2,7 @@
 
 `fit` groups any texts and gives a codebook, which gives its themes to later texts; `of_tickets` groups a data set's tickets and
 joins them with their cases. `costs` says what a theme costs, `fix_list` which to mend first, and `similar` which resolved
-tickets say the same.
+tickets say the same; `emerging` asks what is new, `growth` what grows.
 """
 
 from cxlib.themes.codebook import Codebook, fit
@@ -10,7 +10,9 @@ from cxlib.themes.command import add_codebook, run_codebook
 from cxlib.themes.costs import Costs, costs
 from cxlib.themes.edits import edited, read_edits
 from cxlib.themes.fixes import FixList, fix_list
+from cxlib.themes.growing import Growth, growth
 from cxlib.themes.knowledge import Replay, replay, resolved, similar
+from cxlib.themes.news import Emerging, emerging
 from cxlib.themes.shares import MIXED, NO_TEXT
 from cxlib.themes.tickets import TicketThemes, called, of_tickets
 
@@ -19,15 +21,19 @@ __all__ = [
     "NO_TEXT",
     "Codebook",
     "Costs",
+    "Emerging",
     "FixList",
+    "Growth",
     "Replay",
     "TicketThemes",
     "add_codebook",
     "called",
     "costs",
     "edited",
+    "emerging",
     "fit",
     "fix_list",
+    "growth",
     "of_tickets",
     "read_edits",
     "replay",
