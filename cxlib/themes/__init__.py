@@ -11,10 +11,11 @@ from cxlib.themes.costs import Costs, costs
 from cxlib.themes.edits import edited, read_edits
 from cxlib.themes.fixes import FixList, fix_list
 from cxlib.themes.growing import Growth, growth
-from cxlib.themes.knowledge import Replay, replay, resolved, similar
+from cxlib.themes.knowledge import Replay, replay, replayed, resolved, similar
 from cxlib.themes.news import Emerging, emerging
+from cxlib.themes.recent import Recent, recent
 from cxlib.themes.shares import MIXED, NO_TEXT
-from cxlib.themes.tickets import TicketThemes, called, of_tickets
+from cxlib.themes.tickets import TicketThemes, called, of_tickets, ticket_texts
 
 __all__ = [
     "MIXED",
@@ -24,6 +25,7 @@ __all__ = [
     "Emerging",
     "FixList",
     "Growth",
+    "Recent",
     "Replay",
     "TicketThemes",
     "add_codebook",
@@ -36,8 +38,11 @@ __all__ = [
     "growth",
     "of_tickets",
     "read_edits",
+    "recent",
     "replay",
+    "replayed",
     "resolved",
     "run_codebook",
     "similar",
+    "ticket_texts",
 ]

@@ -132,8 +132,9 @@ def costs(
     used = [name for name in frame if name not in _OF_THE_PROBLEM]
     key = log.customer_key[log.customer_of_case[here]] if len(here) else np.empty(0, dtype=np.uint64)
     side = Side.of(theme[here], frame[used].assign(first_stage=of_case["first_stage"]).iloc[here], key)
-    names = asks.table["name"].tolist() if isinstance(asks, TicketThemes) else []
-    names += [f"theme {i}" for i in range(len(names), theme.max(initial=MIXED) + 1)]
+    names = {int(i): f"theme {i}" for i in np.unique(theme[theme >= 0])}
+    if isinstance(asks, TicketThemes):
+        names = dict(zip(asks.table["theme"].tolist(), asks.table["name"], strict=True))
     months = (log.observed_until - log.observed_from) / MONTH if log.n_cases else 0.0
     with threadpool_limits(1):  # the matrices are narrow: more threads only wait for each other
         table = _table(names, values, side, of_case["last_stage"].iloc[here], _nothing_known(log, mood_from), months, seed)
@@ -199,14 +200,14 @@ def _nothing_known(log: EventLog, mood_from: str) -> dict[str, str]:
 
 
 def _table(
-    names: list[str], values: np.ndarray, side: Side, last: pd.Series, missing: dict[str, str], months: float, seed: int
+    names: Mapping[int, str], values: np.ndarray, side: Side, last: pd.Series, missing: dict[str, str], months: float, seed: int
 ) -> pd.DataFrame:
     filled = values.copy()
     if MOOD not in missing and (~np.isnan(values[:, 3])).sum() >= FEWEST:
         filled[:, 3] = stats.for_all(values[:, 3], _course(values, side, last), side.key, seed=seed)
     rows = [
         row | {"theme": theme, "name": name}
-        for theme, name in enumerate(names)
+        for theme, name in names.items()
         for row in _of_theme(replace(side, theme=side.theme == theme), values, filled, missing, months, seed)
     ]
     table = pd.DataFrame(rows, columns=_COLUMNS)

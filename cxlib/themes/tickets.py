@@ -22,6 +22,7 @@ FALSE_DISCOVERY_RATE = 0.05
 _FEWEST_A_MONTH = 30  # tickets, for its shares to be told
 _CALLS = ("n_cases", "n_calls", "call_share", "call_low", "call_high")
 _TEXT = ("short_description", "description")
+_SHOWN = ["theme", "name", "ticket_id", "text", "fits"]
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class TicketThemes:
     """The tickets of a data set in themes, with what became of their cases."""
 
     table: pd.DataFrame  # one row per theme, largest first; see `of_tickets`
-    tickets: pd.DataFrame  # one row per ticket: ticket_id, theme (-1 = no text, no category), case_id, called (of the case)
-    typical: pd.DataFrame  # theme, name, ticket_id, text (redacted): three per theme; empty where there is no text
+    tickets: pd.DataFrame  # one row per ticket: ticket_id, theme (negative = in none), case_id, called (of the case)
+    typical: pd.DataFrame  # see `_SHOWN`; text is redacted. Three per theme, and the one that fits least; empty without text
     months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of whole months with 30 tickets or more
     changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
     calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
@@ -95,15 +96,18 @@ def of_tickets(
     texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
     found = _found(dataset, texts.tolist(), customers, k, text_model, seed) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
+    base = base.sort_values("n", ascending=False, kind="stable", ignore_index=True)
     months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings)
+    months = months[months["theme"].isin(base["theme"])].reset_index(drop=True)  # not those that went into others
     case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
     ended, n_open = _ended(log, labels, case)
+    calls = _calls_by_theme(ended, base["theme"])
     return TicketThemes(
-        table=base.drop(columns="typical").merge(_calls_by_theme(ended, len(base)), on="theme"),
+        table=base.drop(columns=["typical", "dissenting"], errors="ignore").merge(calls, on="theme"),
         tickets=_with_cases(tickets["ticket_id"], labels, log, case),
-        typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=["theme", "name", "ticket_id", "text"]),
+        typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=_SHOWN),
         months=months,
-        changes=_changes(months, base["name"]),
+        changes=_changes(months, base.set_index("theme")["name"]),
         calls=_share_of_calls(ended),
         themes=found,
         source="text" if found else "category" if len(base) else "none",
@@ -204,9 +208,9 @@ def _ended(log: EventLog, labels: np.ndarray, case: np.ndarray) -> tuple[pd.Data
     return pairs[~still], int(pairs.loc[still, "case"].nunique())
 
 
-def _calls_by_theme(ended: pd.DataFrame, n_themes: int) -> pd.DataFrame:
+def _calls_by_theme(ended: pd.DataFrame, themes: pd.Series) -> pd.DataFrame:
     rows = []
-    for theme in range(n_themes):
+    for theme in themes:
         difference, p_value = _difference(ended, theme)
         calls = _share_of_calls(ended[ended["theme"] == theme])
         rows.append({"theme": theme, **calls, "p_value": p_value, "differs": np.sign(np.nan_to_num(difference))})
@@ -244,8 +248,12 @@ def _difference(ended: pd.DataFrame, theme: int) -> tuple[float, float]:
 
 
 def _typical(found: Codebook, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
-    shown = found.table[["theme", "name", "typical"]].explode("typical", ignore_index=True)
-    position = shown.pop("typical").to_numpy(int)
+    parts = [
+        found.table[["theme", "name", name]].set_axis(["theme", "name", "at"], axis=1) for name in ("typical", "dissenting")
+    ]
+    shown = pd.concat([part.explode("at").assign(fits=i == 0) for i, part in enumerate(parts)]).dropna(subset="at")
+    shown = shown.sort_values(["theme", "fits"], ascending=[True, False], kind="stable", ignore_index=True)
+    position = shown.pop("at").to_numpy(int)
     return shown.assign(ticket_id=tickets["ticket_id"].to_numpy()[position], text=texts.to_numpy()[position])
 
 
