@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
-from cxlib import eventlog, redact, stats, themes
+from cxlib import eventlog, journey, redact, stats, themes
 from cxlib.figures import themes as figures
 from cxlib.schema import DataError
 from cxlib.store import open_dataset, write_dataset
@@ -418,9 +418,11 @@ def test_without_tickets_or_anything_in_them_every_sentence_says_so(tmp_path, ro
     assert asks.source == "none"
     assert asks.table.empty
     assert asks.metrics[["value", "n"]].to_numpy().tolist() == [[0, 0]]
-    for name in dir(words):
-        if name.startswith("say_") and name not in ("say_stories_of", "share_with_interval"):
-            assert "no ticket" in getattr(words, name)(asks)
+    for say in (
+        words.say_tickets, words.say_themes, words.say_theme_calls, words.say_theme_map, words.say_theme_months,
+        words.say_stability, words.say_typical,
+    ):  # fmt: skip
+        assert "no ticket" in say(asks)
     assert themes.called(asks)[0] == ""
     assert {"name", "call_share", "differs", "p_value"} <= set(asks.table)
 
@@ -544,3 +546,89 @@ def test_names_on_the_map_do_not_cover_each_other(asks):
     boxes = [text.get_window_extent() for text in ax.texts]
     assert not [(i, j) for i in range(len(boxes)) for j in range(i) if boxes[i].overlaps(boxes[j])]
     plt.close("all")
+
+
+# --- what is new, what it costs, what was solved before ----------------------------------------------------
+
+
+BORN = ["scanner", "barcode", "pallet", "shelf", "forklift", "label"]
+
+
+def asked(dataset, log):
+    """What notebook 2 asks, in its order."""
+    asks, texts = themes.of_tickets(dataset, log, k=None), themes.ticket_texts(dataset)
+    costs = themes.costs(asks, log, journey.cases(log, dataset), dataset.tables)
+    articles = dataset.tables.get("articles")
+    return (
+        themes.recent(dataset, asks, texts),
+        costs,
+        themes.fix_list(costs, asks, texts, articles),
+        themes.replayed(dataset, texts),
+    )
+
+
+@pytest.mark.parametrize("rows", [[], [{"ticket_id": "1"}], [{"ticket_id": "1", "short_description": "late refund"}]])
+def test_what_is_new_and_what_it_costs_is_said_to_be_unknown_where_it_is(tmp_path, rows):
+    news, costs, fixes, known = asked(*made(tmp_path, rows, [touch(1, "a1", "help")]))
+    assert "no two whole months" in words.say_recent(news)
+    assert "nothing can be said about what a theme costs" in words.say_costs(costs)
+    assert "none is to be mended first" in words.say_fixes(fixes)
+    assert "no resolution, close code or assignment group" in words.say_replay(*known)
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory):
+    """Six months of tickets on three topics; in the last a fourth comes up, one calls, and its answers are known."""
+    texts, topic = written(900, topics=3)
+    draw = np.random.default_rng(2)
+    month = draw.integers(1, 7, 900)
+    born = [" ".join(draw.choice(BORN, 4, replace=False)) for _ in range(60)]
+    texts, topic, month = [*texts, *born], np.append(topic, [3] * 60), np.append(month, [6] * 60)
+    tickets, touches = [], []
+    for i, (text, of, when) in enumerate(zip(texts, topic.tolist(), month.tolist(), strict=True)):
+        at = pd.Timestamp(f"2026-{when:02d}-{1 + i % 28:02d}T10:00:00Z")
+        known = {"short_description": text, "resolution": f"answer {of}", "category": "any"}
+        ids = {"ticket_id": f"k{i}", "user_id": f"u{i % 400}", "case_id": f"c{i}"}
+        tickets.append(ids | known | {"opened_at": str(at), "resolved_at": str(at + pd.Timedelta("1h"))})
+        calls = draw.random() < (0.8 if of == 0 else 0.1)
+        for step, stage in enumerate(["help", "agent", "phone"][: 3 if calls else 2]):
+            mine = {"touchpoint_id": f"t{i}-{step}", "user_id": ids["user_id"], "case_id": ids["case_id"], "stage": stage}
+            touches.append(mine | {"occurred_at": str(at + pd.Timedelta(minutes=step))})
+    about = {"name": "busy", "observed_from": "2026-01-01T00:00:00Z", "observed_until": "2026-07-01T00:00:00Z"}
+    articles = pd.DataFrame({"article_id": ["H1"], "title": [TOPICS["login"]], "body": ["reset your password"]})
+    frames = {"tickets": pd.DataFrame(tickets), "touchpoints": pd.DataFrame(touches), "articles": articles}
+    out = tmp_path_factory.mktemp("busy") / "data"
+    write_dataset(out, about, frames)
+    dataset = open_dataset(out)
+    return asked(dataset, eventlog.compile(dataset)), topic
+
+
+def test_a_planted_new_theme_is_told_and_no_other(busy):
+    (news, *_), _ = busy
+    said = words.say_recent(news)
+    assert said.startswith("June 2026: **not asked about before**: “")
+    assert len(news.born.table) == 1
+    assert set(re.findall(r"\w+", news.born.table["name"][0])) <= set(BORN)
+    assert int(news.born.table["n"][0]) in range(45, 61)
+    assert news.born_tickets["ticket_id"].str[1:].astype(int).ge(900).all()
+
+
+def test_a_planted_costly_theme_is_mended_first_and_lacks_an_article(busy):
+    (_, costs, fixes, _), topic = busy
+    top = fixes.table.iloc[0]
+    assert top["is_clear"]
+    assert set(re.findall(r"\w+", top["name"])) <= set(TOPICS["refund"].split())
+    assert 0 < top["low"] < top["calls"] < top["high"]
+    assert (topic[[int(i[1:]) for i in top["tickets"]]] == 0).all()
+    said = words.say_fixes(fixes)
+    assert said.startswith(f"1. “{top['name']}” (est. ")
+    assert "**no help article**" in said
+    assert f"“{top['name']}” costs most calls" in words.say_costs(costs)
+
+
+def test_what_was_answered_before_is_found_again(busy):
+    (*_, (known, why)), _ = busy
+    assert why == ""
+    rows = known.table.set_index("method")["share"]
+    assert rows["nearest"] > 0.95 > rows["random"]
+    assert "had their resolution among the 5" in words.say_replay(known)

@@ -88,7 +88,7 @@ def fix_list(
     table = table.set_axis(["theme", "name", "calls", "low", "high", "q_value", "n"], axis=1)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     table["is_clear"] = (table["calls"] > 0) & (table["q_value"] <= FALSE_DISCOVERY_RATE)
-    typical = asks.typical[asks.typical["fits"]].groupby("theme")["ticket_id"].agg(list)
+    typical = asks.typical[asks.typical["fits"].astype(bool)].groupby("theme")["ticket_id"].agg(list)
     table["tickets"] = [typical.get(theme, []) for theme in table["theme"]]
     near, n_articles, why = _articles(asks, texts, articles, model, hide, seed)
     best = near.drop_duplicates("theme").rename(columns={"matches": "has_article"})

@@ -93,7 +93,7 @@ def of_tickets(
         dataset.tables["tickets"].reset_index(drop=True) if "tickets" in dataset.tables else pd.DataFrame({"ticket_id": []})
     )
     customers = _column(tickets, "user_id")
-    texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
+    texts = ticket_texts(dataset)
     found = _found(dataset, texts.tolist(), customers, k, text_model, seed) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
     base = base.sort_values("n", ascending=False, kind="stable", ignore_index=True)
@@ -121,6 +121,8 @@ def of_tickets(
 
 def ticket_texts(dataset: Dataset) -> pd.Series:
     """What does each ticket say, without personal data? One text per ticket, empty where it says nothing."""
+    if "tickets" not in dataset.tables:
+        return pd.Series([], dtype="str")
     tickets = dataset.tables["tickets"].reset_index(drop=True)
     parts = [_column(tickets, name).fillna("").astype(str).str.strip().tolist() for name in _TEXT]
     joined = [long if long.startswith(short) else f"{short}\n{long}".strip() for short, long in zip(*parts, strict=True)]
