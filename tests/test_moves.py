@@ -188,9 +188,9 @@ def test_e_values_are_those_that_were_printed():
 
 def test_numbers_of_words_do_not_depend_on_the_order_of_rows():
     known = pd.DataFrame({"word": ["a"] * 30 + ["b"] * 30 + ["c"] * 40 + [None] * 5, "n_earlier": np.arange(105)})
-    whole = levelling.numbers(known, ["word", "n_earlier"])
+    whole = stats.numbers(known, ["word", "n_earlier"])
     assert whole.sum(axis=0)[:2].tolist() == [30, 30]  # c is compared with, the rare ones are nowhere
-    assert (levelling.numbers(known[::-1], ["word", "n_earlier"])[::-1] == whole).all()
+    assert (stats.numbers(known[::-1], ["word", "n_earlier"])[::-1] == whole).all()
 
 
 # Moving left

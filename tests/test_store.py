@@ -101,6 +101,11 @@ def test_a_file_without_ids_gets_row_numbers_and_says_so(tmp_path):
     assert "no column touchpoint_id; the row number stands in for it" in dataset.notes[0]
 
 
+def test_a_table_of_texts_alone_is_read(tmp_path):
+    write(tmp_path / "d", {"description": "late refund"}, {"description": "reset password"}, table="tickets")
+    assert open_dataset(tmp_path / "d").tables["tickets"]["ticket_id"].tolist() == ["1", "2"]
+
+
 def test_a_column_the_dictionary_does_not_know_is_named(tmp_path):
     write(tmp_path / "d", GOOD | {"zodiac": "lion"})
     dataset = open_dataset(tmp_path / "d")

@@ -144,6 +144,8 @@ class EventLog:
         return pd.DataFrame({"case_id": self._label("case_id").to_pandas(), "customer_id": customer.to_pandas()})
 
     def _label(self, name: str) -> pa.ChunkedArray:
+        if not self.n_touches:  # nothing was dated, so nothing has a name to carry
+            return pa.chunked_array([], pa.large_string())
         if self.labels is None or name not in self.labels:
             raise DataError(f"this log carries no {name}: ask the whole log, compiled from a source that has them")
         found = self.labels[name]

@@ -18,7 +18,6 @@ from cxlib.schema import DataError
 
 FEWEST, FEWEST_CUSTOMERS = 100, 30  # cases and customers that a side needs: with fewer nothing is estimated
 KNOWN = 0.9  # a column is used where it is known of this share of either side: where it is not, its absence tells the side
-RARE = 20  # levels with fewer cases are taken together
 MOST = 200_000  # cases of one comparison: beyond, whole customers are drawn by their key
 # Of what the signs revealed, that much more may be hidden: the band's width beyond the interval. A choice, with no source in
 # the literature: made on pilot worlds of `simulate.moves`, as the drill's are. More keeps the truth in the band where the
@@ -68,7 +67,7 @@ def _estimated(
     columns = _used(known[rows], is_first[rows])
     plain = [name for name in columns if name not in SIGNS]
     signs, unclear = _signs(known, columns)
-    everything = numbers(known, columns)
+    everything = stats.numbers(known, columns)
     adjusted = stats.doubly_robust(outcomes[rows], is_first[rows], everything[rows], key[rows], seed=seed)
     kept, chance = np.ones(len(rows), dtype=bool), np.full(len(rows), np.nan)
     kept[rows], chance[rows] = adjusted.kept, adjusted.chance
@@ -78,7 +77,7 @@ def _estimated(
         return Levelled([_nothing(f"{why} with counterparts on the other side")] * outcomes.shape[1], chance)
     found: list = [None] * outcomes.shape[1]
     if signs is not None:
-        known_but_signs = numbers(known, plain)
+        known_but_signs = stats.numbers(known, plain)
         parts = (outcomes, is_first, known_but_signs, signs, key, rows)
         found = stats.corrected(*(part[kept] for part in parts), near=near)
     share = float(kept[rows & ~is_first].mean())
@@ -175,24 +174,6 @@ def _signs(known: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray | None, 
     found = np.zeros((len(known), 2))
     found[both] = np.column_stack(stats.paired_scores(*(known.loc[both, name].to_numpy() for name in SIGNS)))
     return found, ""
-
-
-def numbers(known: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """The columns as numbers: counts on a log scale, means where a number is missing, one column per level of a word."""
-    return np.hstack([np.zeros((len(known), 0)), *(_as_numbers(known[name]) for name in columns)])
-
-
-def _as_numbers(values: pd.Series) -> np.ndarray:
-    if str(values.name).startswith("n_"):
-        return np.log1p(values.to_numpy(dtype=float))[:, None]
-    if pd.api.types.is_numeric_dtype(values):
-        plain = values.astype(float)
-        return plain.fillna(plain.mean()).fillna(0.0).to_numpy()[:, None]
-    words = values.astype(object).where(values.notna(), "(none)").astype(str)
-    n = words.value_counts()
-    common = sorted(n.index[n >= RARE], key=lambda word: (-n[word], word))[1:]  # compared with the most frequent one
-    place = pd.Index(common).get_indexer(words) if common else np.full(len(words), -1)
-    return (place[:, None] == np.arange(len(common))[None, :]).astype(float)
 
 
 def binned(chance: np.ndarray, is_first: np.ndarray) -> pd.DataFrame:

@@ -10,6 +10,8 @@ What it would have been like, had it ended at any other stage, is drawn for ever
 So severity drives stage, time, mood and return, and a plain comparison of stages makes the right look worse than it is. Temper
 drives them too, and nothing recorded tells it. Recorded are topic, application, impact and urgency: the two signs of severity
 are the demo's, or with `noise` drawn without a look at the case so many times out of one.
+
+With `Own` a topic has effects of its own beside the severity it brings; see `topics`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,15 @@ WINDOW = 7 * 24 * HOUR
 
 
 @dataclass(frozen=True)
+class Own:
+    """What each topic does at equal severity; one entry per topic."""
+
+    calls: np.ndarray  # chance that a case which would have ended without a call goes on to one
+    hours: np.ndarray  # on the log scale
+    returns: np.ndarray  # log odds
+
+
+@dataclass(frozen=True)
 class MovesWorld:
     """`arrays` are the fields of an event log; all else has one row per case in the log's order.
 
@@ -55,10 +66,11 @@ class MovesWorld:
     return_if: np.ndarray
 
 
-def simulate_moves(n_users: int, seed: int, noise: float = 0.0) -> MovesWorld:
+def simulate_moves(n_users: int, seed: int, noise: float = 0.0, own: Own | None = None) -> MovesWorld:
     """A world of `n_users` customers with about 3.6 cases each, all observed to their end; the same for the same seed.
 
-    `noise` is the share of cases (0 to 1) whose impact and urgency are drawn from all cases' instead of by severity.
+    `noise` is the share of cases (0 to 1) whose impact and urgency are drawn from all cases' instead of by severity. Without
+    `own` a topic does nothing but bring its severity.
     """
     rng = stream(seed, "moves")
     temper = flat_pick(rng, chain.TEMPER_SHARE, n_users)
@@ -69,7 +81,7 @@ def simulate_moves(n_users: int, seed: int, noise: float = 0.0) -> MovesWorld:
     start = FROM + rng.integers(0, DAYS * 24 * 3600, len(user)) * MICRO
     rounds = []
     while len(user):
-        rounds.append(_draw(rng, user, topic, start, temper, humour))
+        rounds.append(_draw(rng, user, topic, start, temper, humour, own))
         user, topic, start = _returning(rng, rounds[-1])
     whole, case, stage = _in_order(rounds)
     arrays = _log(rng, whole, case, stage)
@@ -103,26 +115,44 @@ def _in_order(rounds: list[dict[str, np.ndarray]]) -> tuple[dict[str, np.ndarray
 
 
 def _draw(
-    rng: np.random.Generator, user: np.ndarray, topic: np.ndarray, start: np.ndarray, temper: np.ndarray, humour: np.ndarray
+    rng: np.random.Generator,
+    user: np.ndarray,
+    topic: np.ndarray,
+    start: np.ndarray,
+    temper: np.ndarray,
+    humour: np.ndarray,
+    own: Own | None,
 ) -> dict[str, np.ndarray]:
     """Cases with their kind, their walk, and what they would be like at each end."""
     severity = pick(rng, np.cumsum(chain.severity_given(TOPIC_SEVERITY), axis=2)[topic, temper[user]])
     kind = severity * chain.N_TEMPER + temper[user]
     first = 1 + pick(rng, np.cumsum(chain.FIRST_STAGE, axis=1)[kind])
     walk_case, walk_stage = walk_from(rng, kind, first)
+    if own is not None:
+        walk_case, walk_stage = _calling(rng, walk_case, walk_stage, own.calls[topic])
     end = np.empty(len(user), np.int64)
     end[walk_case] = walk_stage  # the last one stays
     n = len(user)
     noise_mood, noise_hours = rng.normal(0, chain.MOOD_SD, n), rng.normal(0, HOURS_SD, n)
-    hours_if = np.exp(HOURS[None] + (HOURS_SEVERITY * severity + HOURS_HUMOUR * humour[user] + noise_hours)[:, None])
+    hours, returns = (own.hours[topic], own.returns[topic]) if own is not None else (0.0, np.zeros(n))
+    hours_if = np.exp(HOURS[None] + (HOURS_SEVERITY * severity + HOURS_HUMOUR * humour[user] + noise_hours + hours)[:, None])
     return {
         "user": user, "topic": topic, "start": start, "kind": kind, "end": end, "humour": humour[user],
         "walk_case": walk_case, "walk_stage": walk_stage,
         "mood_if": np.tanh(chain.MOOD[kind] + (humour[user] + noise_mood)[:, None]),
         "hours_if": hours_if,
         "hours": hours_if[np.arange(n), end],
-        "return_if": 1 / (1 + np.exp(-(RETURNS[None] + RETURNS_SEVERITY * severity[:, None]))),
+        "return_if": 1 / (1 + np.exp(-(RETURNS[None] + (RETURNS_SEVERITY * severity + returns)[:, None]))),
     }  # fmt: skip
+
+
+def _calling(
+    rng: np.random.Generator, case: np.ndarray, stage: np.ndarray, chance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The walks, with a call at the end of those without one that the chance (one per case) falls on."""
+    called = np.bincount(case[stage == chain.PHONE], minlength=len(chance)) > 0
+    more = np.flatnonzero(~called & (rng.random(len(chance)) < chance))
+    return np.append(case, more), np.append(stage, np.full(len(more), chain.PHONE))
 
 
 def walk_from(rng: np.random.Generator, kind: np.ndarray, stage: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from cxlib.stats.adjustment import (
     paired_scores,
     plain_difference,
 )
+from cxlib.stats.columns import numbers
 from cxlib.stats.counts import Departure, departure, deviance, poisson_fit, shared_dispersion
 from cxlib.stats.decomposition import Split, kitagawa, kitagawa_interval, simpson, table_products
 from cxlib.stats.difference import Difference, cross_sums, difference_from_sums, rate_interval, sums_against_rest, sums_in_a_row
@@ -42,6 +43,7 @@ from cxlib.stats.markov import (
     without,
 )
 from cxlib.stats.multiplicity import false_discovery
+from cxlib.stats.nonresponse import for_all
 from cxlib.stats.resampling import mean_from_draws, resampled_sums, share_from_draws, size_from_draws
 from cxlib.stats.survival import cumulative_incidence, incidence_interval
 
@@ -69,12 +71,14 @@ __all__ = [
     "ever",
     "ever_after",
     "false_discovery",
+    "for_all",
     "incidence_interval",
     "kitagawa",
     "kitagawa_interval",
     "mean_from_draws",
     "mean_from_sums",
     "memory_test",
+    "numbers",
     "paired_scores",
     "plain_difference",
     "poisson_fit",

@@ -156,7 +156,8 @@ def _chance(known: np.ndarray, is_first: np.ndarray, asked: np.ndarray) -> np.nd
     """The chance of being first, by logistic regression with a slight pull to 0."""
     from sklearn.linear_model import LogisticRegression
 
-    if not known.any():  # nothing varies, and the solver may have no step to take, which it warns of
+    # Where nothing varies the solver may have no step to take, which it warns of; one side alone it refuses.
+    if not known.any() or is_first.all() or not is_first.any():
         return np.full(len(asked), is_first.mean())
     return LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-6).fit(known, is_first).predict_proba(asked)[:, 1]
 

@@ -151,7 +151,7 @@ def check(con: duckdb.DuckDBPyConnection, table: str, source: str, settings: Set
     raws = ", ".join(f"CAST({_q(name)} AS VARCHAR) AS {_q('~' + name)}" for name in columns) or "NULL AS nothing"
     key = ", ".join(map(_q, keys))
     faults = _faults(table, columns, settings)
-    case = " ".join(f"WHEN {condition} THEN {i}" for i, (condition, *_) in enumerate(faults))
+    case = " ".join(f"WHEN {condition} THEN {i}" for i, (condition, *_) in enumerate(faults)) or "WHEN FALSE THEN 0"
     rows = con.execute(f"SELECT count(*) FROM {source}").fetchall()[0][0]
     found = con.execute(
         f"""WITH typed AS (SELECT {typed}, {raws} FROM {source}),
