@@ -53,14 +53,16 @@ drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	@echo "Installing what tests/bench/requirements.lock names into .venv-bench (once) ..."
 	@if $(BIN)/uv --version >/dev/null 2>&1 \
-	    && $(BIN)/uv pip install -q --python .venv-bench/bin/python --require-hashes -r tests/bench/requirements.lock; then true; \
-	  else .venv-bench/bin/pip install -q --require-hashes -r tests/bench/requirements.lock; fi
+	    && $(BIN)/uv pip install -q --python .venv-bench/bin/python --no-deps --require-hashes -r tests/bench/requirements.lock; then true; \
+	  else .venv-bench/bin/pip install -q --no-deps --require-hashes -r tests/bench/requirements.lock; fi
 	@touch $@
 
 SIZE ?= 10
+BENCH ?= journey themes
 
-bench: .venv/ready .venv-bench/ready  ## our speed beside other tools' on 10 million touches; SIZE=100: ours alone on 100 million
-	PYTHONPATH=tests $(BIN)/python -m bench.journey --millions $(SIZE)
+bench: .venv/ready .venv-bench/ready  ## ours beside other tools, on 10 million touches and on Banking77; SIZE=100: ours alone on 100 million; BENCH=themes: that alone
+	$(if $(filter journey,$(BENCH)),PYTHONPATH=tests $(BIN)/python -m bench.journey --millions $(SIZE))
+	$(if $(filter themes,$(BENCH)),PYTHONPATH=tests $(BIN)/python -m bench.themes)
 
 lock: .venv/ready  ## pin every version again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --python-version 3.11 --universal --fork-strategy fewest \

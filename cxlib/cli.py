@@ -1,11 +1,11 @@
-"""`cx`: import an export, make the demo data set, check a data set, compile its journeys, publish a report."""
+"""`cx`: import an export, make the demo data set, check a data set, compile its journeys, keep its themes, publish a report."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from cxlib import eventlog, simulate, sources, store
+from cxlib import eventlog, simulate, sources, store, themes
 from cxlib.reports import add_report, run_report
 from cxlib.reports.run import interruptible
 from cxlib.schema import DataError
@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     checking = commands.add_parser("check", help="say which rows of a data set can be used, and why the others cannot")
     checking.add_argument("dataset", metavar="DIR", help="a dataset folder, such as data/demo")
     eventlog.add_compile(commands)
+    themes.add_codebook(commands)
     add_report(commands)
     asked = parser.parse_args(argv)
     try:
@@ -37,6 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         if asked.command == "compile":
             with interruptible():
                 return eventlog.run_compile(asked)
+        if asked.command == "codebook":
+            with interruptible():
+                return themes.run_codebook(asked)
         return run_report(asked)
     except KeyboardInterrupt:
         print("cx: interrupted; nothing half-made was left", file=sys.stderr)

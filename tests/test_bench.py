@@ -10,11 +10,12 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bench import cost, journey, peers
+from bench import cost, journey, peers, themes
 from bench.generate import touches, write
 from bench.tables import brief, page
 
@@ -212,7 +213,7 @@ def test_the_results_that_are_committed_are_those_on_the_page():
         pytest.skip("no results are committed yet: make bench, then make bench SIZE=100, write them")
     results = json.loads((BENCH / "results.json").read_text(encoding="utf-8"))
     assert (BENCH / "results.md").read_text(encoding="utf-8") == page(results)
-    assert {"10", "100"} <= set(results)
+    assert {"10", "100", "themes"} <= set(results)
     assert brief(results) in (BENCH.parent.parent / "README.md").read_text(encoding="utf-8")
     for ran in results.values():
         assert ran["wrong"] == []
@@ -222,7 +223,8 @@ def test_the_results_that_are_committed_are_those_on_the_page():
 def test_the_lock_of_the_peers_has_hashes_and_no_address():
     lock = (BENCH / "requirements.lock").read_text(encoding="utf-8")
     pinned = re.findall(r"^([a-z0-9._-]+)==", lock, flags=re.MULTILINE)
-    assert {"pandas", "polars", "pm4py", "retentioneering"} <= set(pinned)
+    assert {"bertopic", "pandas", "polars", "pm4py", "retentioneering"} <= set(pinned)
+    assert not {"torch", "sentence-transformers"} & set(pinned)
     assert lock.count("--hash=sha256:") >= len(pinned)
     assert "://" not in lock
 
@@ -231,3 +233,58 @@ def test_growth_is_held_against_the_small_log():
     small = spent()
     rows = list(journey.bars_of_growth(spent(Ours__prepare=12.1), small, 10))
     assert [row.held for row in rows] == [True, True, False, True]
+
+
+# --- themes -------------------------------------------------------------------------------------------------
+
+
+def grouped_well(**changed) -> dict:
+    """What was found where every bar of the themes is held."""
+    steps = [(tool, step) for tool, steps in themes.PIECES.items() for step in steps]
+    found = {piece: {"cpu": 1.0, "peak": 500, "ari": 0.6, "nmi": 0.8, "k": 77, "outliers": 0.0} for piece in steps}
+    for (tool, _), of in found.items():
+        of["cpu"] = 30.0 if tool == "BERTopic" else 1.0
+    for name, value in changed.items():
+        tool, step, what = name.split("__")
+        found[tool, step][what] = value
+    return found
+
+
+def test_themes_are_held_against_the_best_of_the_three():
+    def missed(**changed):
+        return [row.name for row in themes.bars(grouped_well(**changed), "texts") if row.held is False]
+
+    assert missed() == []
+    assert missed(BERTopic__given_number__ari=0.609) == []
+    assert missed(BERTopic__given_number__ari=0.611) == ["texts: ARI, against the best BERTopic"]
+    assert missed(BERTopic__default__nmi=0.9) == ["texts: NMI, against the best BERTopic"]
+    assert missed(BERTopic__default__cpu=9.0) == [
+        "texts: clustering and naming, against the cheapest BERTopic, CPU s",
+        "texts: from text to names, ours by words, against BERTopic by meaning, CPU s",
+    ]
+
+
+def test_agreement_counts_outliers_as_a_group_and_not_as_a_theme():
+    found = themes.agreement(np.array([0, 0, 1, -1]), np.array(["a", "a", "b", "c"]))
+    assert found == {"ari": 1.0, "nmi": 1.0, "k": 2, "outliers": 0.25}
+
+
+def test_the_page_shows_themes_after_the_journey():
+    listed = [{"ids": "5 texts", "tool": tool, "step": step, **of} for (tool, step), of in grouped_well().items()]
+    rows = [journey.asdict(row) for row in themes.bars(grouped_well(OursThemes__by_meaning__ari=0.5), "5 texts")]
+    found = page({"themes": {"rows": rows, "costs": listed, "cpus": 2, "versions": {"python": "3"}}})
+    assert "| ours, by meaning | 0.600 | 0.800 | 77 | 0% | 1.0 | 500 |" in found
+    assert found.count("**missed**") == 1
+
+
+def test_our_pieces_and_the_harness_group_texts_that_say_what_they_are_about(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the language model is not installed: pip install 'cxlib[semantic]'")
+    about = ["lost card", "late refund", "new password"]
+    table = [(f"{about[n % 3]} of order {n}, please", about[n % 3]) for n in range(90)]
+    source = tmp_path / "texts.csv"
+    pd.DataFrame(table, columns=["text", "category"]).to_csv(source, index=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    monkeypatch.setattr(journey, "RUNS", 1)
+    found = themes.run(source, {"OursThemes": Path(sys.executable)}, tmp_path / "work")
+    assert {step for _, step in found} == set(themes.PIECES["OursThemes"])
+    assert all(found["OursThemes", step]["nmi"] > 0.3 for step in ("by_meaning", "by_both", "by_words"))

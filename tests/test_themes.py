@@ -23,7 +23,7 @@ from cxlib import eventlog, redact, stats, themes
 from cxlib.figures import themes as figures
 from cxlib.schema import DataError
 from cxlib.store import open_dataset, write_dataset
-from cxlib.themes import clusters, graph, layout, names, tickets
+from cxlib.themes import clusters, codebook, graph, layout, names, shares, tickets
 from cxlib.themes.texts import lexical
 from cxlib.words import themes as words
 
@@ -107,8 +107,8 @@ def test_no_two_themes_share_a_place_on_the_map(n, seed):
 
 
 def test_shares_and_their_intervals_are_those_of_stats_by_customer():
-    labels, customers = np.array([0, 0, 1, 0, -1, 1]), ["a", "a", "a", "b", "b", None]
-    table = clusters.shares_by(labels, customers)
+    labels, customers = np.array([0, 0, 1, 0, -2, 1]), ["a", "a", "a", "b", "b", None]
+    table = shares.shares_of(labels, customers)
     assert table["n"].tolist() == [3, 2]
     assert table.loc[0, ["share", "low", "high"]].tolist() == pytest.approx(
         stats.ratio_interval(np.array([2, 1, 0]), np.array([3, 1, 1]))
@@ -121,7 +121,7 @@ def test_shares_and_their_intervals_are_those_of_stats_by_customer():
 @pytest.fixture(scope="module")
 def planted():
     texts, topic = written(600)
-    return texts, topic, themes.fit(texts)
+    return texts, topic, themes.fit(texts, text_model="lexical")
 
 
 def test_planted_topics_and_their_number_are_found(planted):
@@ -162,28 +162,33 @@ def test_typical_texts_are_of_the_theme_and_nearer_to_its_middle_than_others(pla
 def test_the_order_of_the_texts_changes_nothing(planted):
     texts, _, found = planted
     order = np.random.default_rng(7).permutation(len(texts))
-    again = themes.fit([texts[i] for i in order], k=6)
+    again = themes.fit([texts[i] for i in order], 6, "lexical")
     assert (again.labels == found.labels[order]).all()
-    assert again.table.drop(columns="typical").equals(found.table.drop(columns="typical"))
+    positions = ["typical", "dissenting"]
+    assert again.table.drop(columns=positions).equals(found.table.drop(columns=positions))
     assert [[texts[order[i]] for i in t] for t in again.table["typical"]] == [
         [texts[i] for i in t] for t in found.table["typical"]
     ]
+    assert (order[again.table["dissenting"].astype(int)] == found.table["dissenting"]).all()
 
 
 def test_texts_beyond_the_core_join_the_theme_of_their_neighbours(planted, monkeypatch):
     texts, topic, _ = planted
-    monkeypatch.setattr(clusters, "_CORE", 250)
-    monkeypatch.setattr(clusters, "_BLOCK", 100)
-    found = themes.fit(texts, k=6)
+    monkeypatch.setattr(clusters, "CORE", 250)
+    monkeypatch.setattr(codebook, "_BLOCK", 100)
+    found = themes.fit(texts, 6, "lexical")
     assert adjusted_rand_score(topic, found.labels) > 0.9
     order = np.random.default_rng(3).permutation(len(texts))
-    assert (themes.fit([texts[i] for i in order], k=6).labels == found.labels[order]).all()
+    assert (themes.fit([texts[i] for i in order], 6, "lexical").labels == found.labels[order]).all()
 
 
 def test_a_heap_with_a_few_odd_texts_beside_it_is_not_chosen():
-    curve = pd.DataFrame({"k": [4, 5, 20, 23], "stability": [0.8, 0.75, 0.5, 0.495], "largest": [0.9, 0.6, 0.2, 0.2]})
-    assert clusters._most_stable(curve) == 23
-    assert clusters._most_stable(curve.assign(largest=0.9)) == 4
+    points = normalize(np.vstack([unit(300, 8), *(10 * np.eye(8)[[i] * 20] + unit(20, 8, i) for i in range(3))]))
+    ties = graph.fuzzy_graph(points)
+    largest = {k: np.bincount(graph.partition(ties, k)).max() / len(points) for k in (2, 4, 9)}
+    assert largest[2] > 0.5 > largest[9]
+    assert len(np.unique(clusters._without_heap(ties, [2, 9, 4], 0))) == 9
+    assert np.bincount(clusters._without_heap(ties, [2], 0)).max() / len(points) == largest[2]  # there is nothing better
 
 
 def test_equal_texts_count_each_but_are_one_text():
@@ -195,7 +200,7 @@ def test_equal_texts_count_each_but_are_one_text():
 
 def test_texts_without_words_are_counted_apart():
     found = themes.fit([None, "late refund", "", " !? \n", "\0", float("nan"), "[e-mail]"])
-    assert found.labels.tolist() == [-1, 0, -1, -1, -1, -1, -1]
+    assert found.labels.tolist() == [-2, 0, -2, -2, -2, -2, -2]
     assert (found.n_texts, found.n_empty) == (1, 6)
     assert found.table["share"].tolist() == [1]
 

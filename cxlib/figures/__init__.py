@@ -7,7 +7,7 @@ from cxlib.figures.journey import draw_ends, draw_forced, draw_funnel, draw_inci
 from cxlib.figures.levers import draw_removal, draw_sensitivity
 from cxlib.figures.moves import draw_left_moves, draw_overlap, draw_what_if
 from cxlib.figures.paths import draw_flow, draw_graph, draw_loops, draw_returns, draw_step_matrix, draw_variants
-from cxlib.figures.themes import draw_stability, draw_theme_map, draw_theme_months, draw_themes
+from cxlib.figures.themes import draw_stability, draw_theme_costs, draw_theme_map, draw_theme_months, draw_themes
 
 __all__ = [
     "draw_auc_by_stage",
@@ -38,6 +38,7 @@ __all__ = [
     "draw_sensitivity",
     "draw_stability",
     "draw_step_matrix",
+    "draw_theme_costs",
     "draw_theme_map",
     "draw_theme_months",
     "draw_themes",

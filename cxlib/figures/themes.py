@@ -14,7 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, heat, plain
-from cxlib.themes import Themes, TicketThemes
+from cxlib.themes import Codebook, Costs, TicketThemes
 
 MOST = 20  # themes in one picture
 _MULTIPLES = 12
@@ -80,6 +80,30 @@ def draw_theme_map(asks: TicketThemes, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def draw_theme_costs(asks: TicketThemes, found: Costs) -> Axes:
+    """Themes by size beside the calls a month that each costs, with intervals; the costliest on top. Returns the left panel."""
+    rows = found.of("call").dropna(subset="burden").head(MOST)[::-1]
+    sizes = asks.table.set_index("theme").reindex(rows["theme"])
+    ax, right = _panels(1, 2, wide=10, high=1.2 + 0.33 * max(1, len(rows)), width_ratios=(1, 1.25))
+    y = np.arange(len(rows))
+    ax.barh(y, sizes["share"], color=PALE, height=0.7)
+    _across(ax, sizes["share"], sizes["low"], sizes["high"], y)
+    _across(right, rows["burden"], rows["burden_low"], rows["burden_high"], y)
+    colours = ["white" if not row.q_value <= 0.05 else HOT if row.burden > 0 else CALM for row in rows.itertuples()]
+    right.scatter(rows["burden"], y, c=colours, edgecolor=INK, s=46, zorder=3)
+    right.axvline(0, color=QUIET, linewidth=1, linestyle="--", zorder=0)
+    ax.set_yticks(y, [plain(name, 36) for name in rows["name"]])
+    right.set_yticks([])
+    for panel in (ax, right):
+        panel.set_ylim(-0.6, max(0.6, len(rows) - 0.4))
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+    ax.set_xlim(0, None)
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.set_xlabel("share of tickets")
+    right.set_xlabel("calls a month more than if its cases were like the others\nfilled: differs (false discovery rate 5 %)")
+    return ax
+
+
 def draw_theme_months(asks: TicketThemes) -> Axes:
     """Small multiples: the share of each month's tickets of the themes that changed most. Returns the first panel."""
     shown = asks.changes.head(_MULTIPLES)
@@ -127,7 +151,7 @@ def draw_stability(asks: TicketThemes, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _grouped(asks: TicketThemes) -> Themes:
+def _grouped(asks: TicketThemes) -> Codebook:
     if asks.themes is None:
         raise ValueError(f"these themes come from {asks.source}, not from text: there is no map and no stability to draw")
     return asks.themes

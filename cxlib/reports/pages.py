@@ -16,6 +16,8 @@ from cxlib.reports import html
 
 NAME = "Support journey report"
 _CSS = Path(__file__).with_name("style.css")
+# What the first page quotes of other pages, by the tag of the cell that says it.
+_TOLD = {"watch-out": "Watch out", "what-is-new": "What is new", "fix-first": "Fix first"}
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
@@ -56,7 +58,7 @@ def index(notebooks: Mapping[str, Any], manifest: Mapping[str, Any]) -> str:
 </header>
 <main id="main">
 {_hero(lead, notebooks[lead])}
-{_watch_out(notebooks)}
+{_told(notebooks)}
 <div class="cards">
 {cards}
 </div>
@@ -170,11 +172,13 @@ def _arrow(stem: str) -> str:
     return f' → <a href="{quote(stem)}.html">{escape(_number(stem))}</a>'
 
 
-def _watch_out(notebooks: Mapping[str, Any]) -> str:
-    """One line for each notebook that has a cell tagged `watch-out`: what its reader must not miss."""
-    told = {stem: html.headline(book, "watch-out") for stem, book in notebooks.items()}
+def _told(notebooks: Mapping[str, Any]) -> str:
+    """A line for each notebook that has a cell with one of these tags: what the reader of the first page must not miss."""
     return "\n".join(
-        f'<div class="watch"><strong>Watch out</strong> {said}{_arrow(stem)}</div>' for stem, said in told.items() if said
+        f'<div class="watch {tag}"><strong>{name}</strong> {said}{_arrow(stem)}</div>'
+        for tag, name in _TOLD.items()
+        for stem, book in notebooks.items()
+        if (said := html.headline(book, tag))
     )
 
 

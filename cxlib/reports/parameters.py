@@ -33,6 +33,7 @@ PARAMETERS: dict[str, Parameter] = {
     "data_dir": Parameter("path", "the dataset folder; a relative path starts at the project's root"),
     "seed": Parameter("int", "seed of everything random", low=0),
     "n_themes": Parameter("int", "how many themes; 0 = chosen by stability", "themes", low=2, off=0),
+    "text_model": Parameter("str", 'how texts are compared: "lexical", "semantic", "auto" or the folder of a language model'),
     "split": Parameter("float", "share of the cases, oldest first, that the model learns from", "share", low=0.5, high=0.95),
     "capacity": Parameter("int", "how many cases the team can review", "cases", low=1, high=100_000),
     "within": Parameter(

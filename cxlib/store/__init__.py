@@ -38,7 +38,8 @@ __all__ = [
     "write_dataset",
 ]
 
-_OURS = {"dataset.toml", "quarantine", "truth", ".cache", *(f"{table}.parquet" for table in TABLES)}
+ANALYSTS = ("codebooks", "themes.toml")  # what is kept in a dataset folder by those who read it; an import leaves it there
+_OURS = {*ANALYSTS, "dataset.toml", "quarantine", "truth", ".cache", *(f"{table}.parquet" for table in TABLES)}
 
 
 class Tables(Mapping[str, pd.DataFrame]):
@@ -197,9 +198,10 @@ def _stored_notes(path: Path) -> list[str]:
 
 
 def _fingerprint(path: Path, files: Mapping[str, Path]) -> str:
-    """A hash of everything that can change a result: the tables, the settings and what was set aside."""
+    """A hash of all that can change a result: tables, settings, what was set aside, and what analysts keep there."""
     digest = hashlib.sha256()
-    for file in sorted([*files.values(), path / "dataset.toml", path / "quarantine" / "rows.parquet"]):
+    settings, of_analysts = path / "dataset.toml", [path / "themes.toml", *(path / "codebooks").glob("*")]
+    for file in sorted([*files.values(), settings, path / "quarantine" / "rows.parquet", *of_analysts]):
         if file.is_file():
             digest.update(file.name.encode())
             with file.open("rb") as handle:
@@ -299,8 +301,11 @@ def _write_text(file: Path, text: str) -> None:
 
 
 def _replace(new: Path, out: Path) -> None:
-    """Put the finished folder in place; an old dataset stays whole until the new one is ready."""
+    """Put the finished folder in place, with what analysts keep there; the old one stays whole until the new one is ready."""
     if out.exists():
+        for name in ANALYSTS:
+            if (out / name).exists():
+                shutil.copytree(out / name, new / name) if (out / name).is_dir() else shutil.copy2(out / name, new / name)
         os.replace(out, new.parent / "old")
     os.replace(new, out)
     shutil.rmtree(new.parent / "old", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What do customers ask about? Texts in themes, each with a size, a name and its most typical texts."""
+"""Which texts belong together: how many groups, which text is in which, and which groups are none."""
 
 from __future__ import annotations
 
@@ -8,219 +8,149 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.preprocessing import normalize
-from threadpoolctl import threadpool_limits
 
-from cxlib import stats
-from cxlib.schema import DataError
-from cxlib.themes.graph import N_NEIGHBOURS, fuzzy_graph, neighbours, partition, stability
-from cxlib.themes.layout import mixing, place_themes
-from cxlib.themes.names import name_themes
-from cxlib.themes.texts import first_positions, lexical, plain
+from cxlib.themes.graph import N_NEIGHBOURS, cut, fuzzy_graph, neighbours, partition, spectral, stability
 
-NO_TEXT = -1
+CORE = 20_000  # distinct texts that are clustered; the others join the group of their neighbours
 N_TYPICAL = 3
-_CORE = 20_000  # distinct texts that are clustered; the others join the theme of their neighbours
-_BLOCK = 5_000  # other texts placed at once
-_SAMPLE = 2_500  # distinct texts on which the number of themes is chosen
-_FEWEST = 30  # fewer distinct texts than this are one theme unless a number is given
-_TIED = 0.01  # stabilities this close count as equal: the finer themes are then the more useful
-_HEAP = 0.5  # a theme with a larger share of the texts is a heap
-_TEXTS_PER_THEME = 40  # the most themes tried: one per this many distinct texts
-_GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of themes tried
+_LANDMARKS = 5_000  # texts of the core that others are compared with
+_OF_EACH = 60  # of them at least so many of each group, that a small one can be joined
+_SAMPLE = 2_500  # distinct texts on which the number of groups is chosen
+FEWEST = 30  # fewer distinct texts than this are one group unless a number is given
+_TIED = 0.01  # stabilities this close count as equal: the finer groups are then the more useful
+_HEAP = 0.5  # a group with a larger share of the texts is a heap
+_TEXTS_PER_GROUP = 40  # the most groups tried: one per this many distinct texts
+_GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of groups tried
+# What is called mixed: a choice. Ties stay in a group of random texts in proportion to its size, in a theme mostly.
+_INSIDE = 0.3  # a group that keeps a smaller share of its ties to itself says nothing
+_SMALL = 5  # distinct texts: fewer are an accident
+MIXED_AT_MOST = 0.1  # of the distinct texts
 
-
-@dataclass(frozen=True)
-class Themes:
-    """Texts in themes. `labels` has one integer per text, in order: the theme, or -1 for a text without words."""
-
-    labels: np.ndarray
-    table: (
-        pd.DataFrame
-    )  # one row per theme, largest first: theme, name, n, share, low, high, keywords, typical (positions of texts)
-    stability: pd.DataFrame  # one row per number of themes tried: see graph.stability; empty if k was given
-    places: pd.DataFrame  # one row per theme: theme, x, y on the map
-    mixing: pd.DataFrame  # one row per pair of themes: theme, other, share
-    n_texts: int  # with words
-    n_distinct: int
-    n_empty: int  # without words: label -1, in no share
-
-
-def fit(
-    texts: Sequence[str | None], k: int | None = None, seed: int = 0, *, customers: Sequence | pd.Series | None = None
-) -> Themes:
-    """What are these texts about?
-
-    Parameters
-    ----------
-    texts : sequence of str
-        One per ticket, redacted: names repeat their words. Missing ones and those without a letter or digit are labelled -1.
-    k : int, optional
-        How many themes. Without it, the number at which partitions of random 80 % of the texts agree best (`stability`),
-        the larger where two agree as well; numbers at which one theme holds more than half of the texts are passed over.
-    seed : int
-        Of everything random. Same texts and seed, same themes, in any order of the texts and on any number of threads.
-    customers : sequence, optional
-        Whose each text is; the intervals of the shares then allow for customers who write more than once.
-
-    Returns
-    -------
-    Themes
-        `table` counts texts (equal ones each count), `share` is of the texts with words (0 to 1), with its 95 % interval: what
-        another sample of customers would give with these themes, not how sure the themes themselves are (see `stability`).
-
-    Raises
-    ------
-    DataError
-        If no text has words, or more themes are asked for than there are distinct texts.
-
-    Notes
-    -----
-    Equal texts are clustered once. Letters and words as TF-IDF, reduced by SVD; a fuzzy graph of the 15 nearest neighbours; its
-    leading eigenvectors; KMeans on those. Of more than 20,000 distinct texts a random 20,000 are clustered and each other one
-    joins the theme that most of its 15 nearest among them are in.
-
-    References
-    ----------
-    McInnes, Healy and Melville (2018), UMAP; Ng, Jordan and Weiss (2001), On spectral clustering.
-
-    Examples
-    --------
-    >>> found = fit(["reset my password", "late refund", "reset password", "refund is late", None], k=2)
-    >>> found.labels.tolist(), found.table["n"].tolist()
-    ([1, 0, 1, 0, -1], [2, 2])
-    """
-    said = [plain(text) for text in texts]
-    first = first_positions(said)
-    distinct = sorted(first)  # an order of its own, so that the order of the input cannot matter
-    _check(k, seed, len(texts), len(distinct))
-    with threadpool_limits(1):  # sums over several threads differ in the last digit
-        points, groups, graph, curve = _partition(distinct, k, seed)
-        number = dict(zip(distinct, groups.tolist(), strict=True))
-        labels = np.array([number.get(text, NO_TEXT) for text in said], dtype=int)
-        order = _by_size(labels, groups)
-        labels, groups = np.where(labels >= 0, order[labels], NO_TEXT), order[groups]
-        centres = normalize(np.vstack([points[groups == theme].mean(axis=0) for theme in range(len(order))]))
-        typical = [tuple(first[distinct[i]] for i in nearest) for nearest in _nearest_to(centres, points, groups)]
-        table = name_themes(distinct, groups).join(shares_by(labels, customers)).assign(typical=typical)
-        return Themes(
-            labels=labels,
-            table=table.rename_axis("theme").reset_index()[_COLUMNS],
-            stability=curve,
-            places=place_themes(centres).rename_axis("theme").reset_index(),
-            mixing=mixing(graph, groups[_core(len(distinct), seed)]),
-            n_texts=int((labels >= 0).sum()),
-            n_distinct=len(distinct),
-            n_empty=int((labels < 0).sum()),
-        )
-
-
-_COLUMNS = ["theme", "name", "n", "share", "low", "high", "keywords", "typical"]
-_NO_CURVE = pd.DataFrame(columns=["k", "stability", "low", "high", "n", "largest"]).astype(
+NO_CURVE = pd.DataFrame(columns=["k", "stability", "low", "high", "n", "largest"]).astype(
     {"k": int, "n": int, "largest": float}
 )
 
 
-def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
-    if not n_distinct:
-        raise DataError(
-            f"none of the {n_texts:,} texts has a word: themes need short_description or description, or use category"
-        )
-    if k is not None and not 1 <= k <= n_distinct:
-        raise DataError(
-            f"{k} themes asked for, but there are {n_distinct:,} distinct texts: ask for 1 to {n_distinct:,}, or leave k out"
-        )
-    if seed < 0:
-        raise DataError(f"seed={seed} is negative: use 0 or more")
+@dataclass(frozen=True)
+class Groups:
+    """Texts as points in groups. `number` is the group of each, from 0; `inside` the share of its ties each group keeps."""
+
+    number: np.ndarray
+    graph: sparse.csr_matrix
+    stability: pd.DataFrame
+    inside: np.ndarray
+    is_mixed: np.ndarray  # one flag per group
 
 
-def _partition(
-    texts: Sequence[str], k: int | None, seed: int
-) -> tuple[np.ndarray, np.ndarray, sparse.csr_matrix, pd.DataFrame]:
-    """The place and the group of each text, the graph of the core, and the stability of the numbers of groups tried."""
-    core = _core(len(texts), seed)
-    model, placed = lexical([texts[i] for i in core], seed)
-    curve = _curve(placed, seed) if k is None else _NO_CURVE
-    graph = fuzzy_graph(placed)
-    of_core = np.unique(partition(graph, k or _most_stable(curve), seed), return_inverse=True)[1]  # none may be empty
-    points, groups = np.empty((len(texts), placed.shape[1])), np.empty(len(texts), dtype=int)
-    points[core], groups[core] = placed, of_core
-    others = np.setdiff1d(np.arange(len(texts)), core)
-    for some in (others[start : start + _BLOCK] for start in range(0, len(others), _BLOCK)):
-        points[some] = model.place([texts[i] for i in some])
-        groups[some] = _vote(points[some], placed, of_core)
-    return points, groups, graph, curve
+def grouped(points: np.ndarray, k: int | None, seed: int) -> Groups:
+    """The groups of these rows of unit length: `k` of them, or as many as come out the same on random parts.
+
+    Groups of fewer than five texts, and those that keep less than 30 % of their ties, are called mixed unless `k` is given: the
+    smallest and loosest first, up to a tenth of the texts in all.
+    """
+    curve = curve_of(points[sample_of(len(points), seed)], seed) if k is None else NO_CURVE
+    graph = fuzzy_graph(points)
+    number = partition(graph, k, seed) if k else _without_heap(graph, _by_stability(curve), seed)
+    number = np.unique(number, return_inverse=True)[1]  # none may be empty
+    inside = kept_inside(graph, number)
+    none = np.zeros(len(inside), dtype=bool)
+    return Groups(number, graph, curve, inside, _mixed(inside, number) if k is None else none)
 
 
-def _vote(points: np.ndarray, placed: np.ndarray, of_placed: np.ndarray) -> np.ndarray:
-    """For each point the group with the most weight among its nearest placed texts."""
-    near, cosine = neighbours(points, min(N_NEIGHBOURS, len(placed)), among=placed)
-    votes = np.zeros((len(points), of_placed.max() + 1))
-    np.add.at(votes, (np.arange(len(points))[:, None], of_placed[near]), np.maximum(cosine, 1e-9))
-    return votes.argmax(axis=1)
-
-
-def _core(n: int, seed: int, at_most: int = _CORE) -> np.ndarray:
+def core(n: int, seed: int, at_most: int = CORE) -> np.ndarray:
+    """Positions of a random `at_most` of n, rising."""
     return np.sort(np.random.default_rng(seed).choice(n, at_most, replace=False)) if n > at_most else np.arange(n)
 
 
-def _curve(points: np.ndarray, seed: int) -> pd.DataFrame:
-    sample = points[_core(len(points), seed, _SAMPLE)]
-    grid = [k for k in _GRID if k * _TEXTS_PER_THEME <= len(sample)] or [2, 3]
-    return stability(sample, grid, seed) if len(sample) >= _FEWEST else _NO_CURVE
+def sample_of(n: int, seed: int) -> np.ndarray:
+    """Positions of the texts on which the number of groups is chosen."""
+    return core(n, seed, _SAMPLE)
 
 
-def _most_stable(curve: pd.DataFrame) -> int:
-    """The number of themes at which partitions agree best, the largest of those as good; one where there is no choice.
+def curve_of(sample: np.ndarray, seed: int) -> pd.DataFrame:
+    """How well partitions of random parts agree, by their number of groups: see `graph.stability`."""
+    grid = [k for k in _GRID if k * _TEXTS_PER_GROUP <= len(sample)] or [2, 3]
+    return stability(sample, grid, seed) if len(sample) >= FEWEST else NO_CURVE
 
-    A heap with a few odd texts beside it comes out the same each time and says nothing: numbers at which one theme holds more
-    than half of the texts count only if all do.
+
+def _by_stability(curve: pd.DataFrame) -> list[int]:
+    """The numbers of groups, first that at which partitions agree best; of those as good the largest. 1 without a choice.
+
+    >>> _by_stability(pd.DataFrame({"k": [4, 5, 20, 23], "stability": [0.8, 0.75, 0.5, 0.495]}))
+    [4, 5, 23, 20]
     """
-    told = curve[curve["largest"] <= _HEAP] if (curve["largest"] <= _HEAP).any() else curve
-    return int(told.loc[told["stability"] >= told["stability"].max() - _TIED, "k"].max()) if len(told) else 1
+    left, order = dict(zip(curve["k"], curve["stability"], strict=True)), []
+    while left:
+        order.append(int(max(k for k, found in left.items() if found >= max(left.values()) - _TIED)))
+        del left[order[-1]]
+    return order or [1]
 
 
-def _by_size(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """New number of each group: the largest is 0; of two as large, the one whose first text comes first in the alphabet."""
-    sizes = np.bincount(labels[labels >= 0], minlength=groups.max() + 1)
-    earliest = np.array([np.argmax(groups == group) for group in range(len(sizes))])
-    new = np.empty(len(sizes), dtype=int)
-    new[np.lexsort((earliest, -sizes))] = np.arange(len(sizes))
-    return new
+def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -> np.ndarray:
+    """The first of these partitions in which no group holds more than half of the texts; else that with the smallest heap.
+
+    A heap with a few odd texts beside it comes out the same each time and says nothing.
+    """
+    view = spectral(graph, max(numbers)) if max(numbers) > 1 else np.ones((graph.shape[0], 1))
+    tried = []
+    for k in numbers:
+        number = cut(view, k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
+        tried.append((np.bincount(number).max() / len(number), number))
+        if tried[-1][0] <= _HEAP:
+            break
+    return min(tried, key=lambda one: one[0])[1]
 
 
-def _nearest_to(centres: np.ndarray, points: np.ndarray, groups: np.ndarray) -> list[np.ndarray]:
-    """Per theme the texts nearest to its centre."""
-    closeness = np.einsum("ij,ij->i", points, centres[groups]).round(9)
+def kept_inside(graph: sparse.csr_matrix, number: np.ndarray) -> np.ndarray:
+    """Which share of the ties of each group's texts leads to the same group? 1 where a group has none."""
+    n_groups = int(number.max()) + 1
+    ties = graph.tocoo()
+    total = np.bincount(number[ties.row], weights=ties.data, minlength=n_groups)
+    own = np.where(number[ties.row] == number[ties.col], ties.data, 0)
+    return np.divide(
+        np.bincount(number[ties.row], weights=own, minlength=n_groups), total, out=np.ones(n_groups), where=total > 0
+    )
+
+
+def _mixed(inside: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Which groups say nothing: small or loose ones, as long as they hold no more than a tenth of the texts; never all."""
+    size = np.bincount(number, minlength=len(inside))
+    odd = (size < _SMALL) | (inside < _INSIDE)
+    order = np.lexsort((size, inside, size >= _SMALL))
+    order = order[odd[order]]
+    found = np.zeros(len(inside), dtype=bool)
+    found[order[np.cumsum(size[order]) <= MIXED_AT_MOST * len(number)]] = True
+    return found if not found.all() else np.zeros(len(inside), dtype=bool)
+
+
+def landmarks(number: np.ndarray, seed: int) -> np.ndarray:
+    """Positions of the texts that stand for their groups: all, or 5,000 by lot and of each group at least 60."""
+    if len(number) <= _LANDMARKS:
+        return np.arange(len(number))
+    drawn = np.random.default_rng(seed).permutation(len(number))
+    order = drawn[np.argsort(number[drawn], kind="stable")]
+    start = np.searchsorted(number[order], np.arange(number.max() + 1))
+    rank = np.empty(len(number), dtype=int)
+    rank[order] = np.arange(len(number)) - start[number[order]]  # of each text within its group, by lot
+    chosen = np.zeros(len(number), dtype=bool)
+    chosen[drawn[:_LANDMARKS]] = True
+    return np.flatnonzero(chosen | (rank < _OF_EACH))
+
+
+def joined(points: np.ndarray, placed: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """For each point the group with the most weight among its 15 nearest placed texts; -1 where it has nothing in common."""
+    # In double precision, so that a row's neighbours do not depend on the rows it is multiplied with.
+    near, cosine = neighbours(points.astype(float), min(N_NEIGHBOURS, len(placed)), among=placed.astype(float))
+    wide = int(number.max()) + 1
+    cell = np.arange(len(points))[:, None] * wide + number[near]
+    votes = np.bincount(cell.ravel(), weights=np.maximum(cosine, 0).ravel(), minlength=len(points) * wide)
+    votes = votes.reshape(len(points), wide).round(9)
+    return np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), -1)
+
+
+def nearest_to(centres: np.ndarray, points: np.ndarray, number: np.ndarray) -> tuple[list[np.ndarray], list[int | None]]:
+    """Per group the texts nearest to its centre; and the one furthest from it, unless it is among these."""
+    closeness = np.einsum("ij,ij->i", points, centres[number]).round(9)
     order = np.argsort(-closeness, kind="stable")
-    return [order[groups[order] == theme][:N_TYPICAL] for theme in range(len(centres))]
-
-
-def shares_by(labels: np.ndarray, customers: Sequence | pd.Series | None = None, n_labels: int | None = None) -> pd.DataFrame:
-    """Which share of the labelled rows has each label? One row per label from 0: n, share, low, high (95 %, by customer).
-
-    A row without customer is a customer of its own; a negative label is no label.
-
-    >>> shares_by(np.array([0, 0, 0, 1, -1]))[["n", "share"]].values.tolist()
-    [[3.0, 0.75], [1.0, 0.25]]
-    """
-    kept = labels >= 0
-    who = np.arange(kept.sum()) if customers is None else customer_codes(pd.Series(list(customers), dtype=object)[kept])
-    written = np.bincount(who)
-    rows = []
-    for label in range(labels.max(initial=NO_TEXT) + 1 if n_labels is None else n_labels):
-        inside = np.bincount(who, weights=labels[kept] == label, minlength=len(written)).astype(int)
-        rows.append((int(inside.sum()), *stats.ratio_interval(inside, written)))
-    return pd.DataFrame(rows, columns=["n", "share", "low", "high"])
-
-
-def customer_codes(customers: pd.Series) -> np.ndarray:
-    """A number for each customer; each missing one gets its own.
-
-    >>> customer_codes(pd.Series(["b", None, "b", None])).tolist()
-    [0, 1, 0, 2]
-    """
-    codes = pd.factorize(customers)[0]
-    missing = codes < 0
-    codes[missing] = codes.max(initial=-1) + 1 + np.arange(missing.sum())
-    return codes
+    members = [order[number[order] == group] for group in range(len(centres))]
+    return [of[:N_TYPICAL] for of in members], [int(of[-1]) if len(of) > N_TYPICAL else None for of in members]

@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 from cxlib import stats
 from cxlib.eventlog import NO_MOOD, EventLog, first_touch, returned
 from cxlib.schema import DAY, HOUR, DataError
-from cxlib.themes.clusters import NO_TEXT
 from cxlib.themes.effects import FEWEST, Side, burden, effects, p_value, too_few
+from cxlib.themes.shares import MIXED
 from cxlib.themes.tickets import TicketThemes
 
 CALL, REPEAT, HOURS, MOOD = "call", "repeat", "hours", "mood"
@@ -96,6 +96,9 @@ def costs(
     called under any theme, so a theme is charged with the calls after that. `stats.doubly_robust`; where the two signs agree
     (F of 10 or more), `stats.corrected`, since a noisy sign levels out too little.
 
+    Where customers come back with the same theme, part of their history is its doing; levelling it out makes the repeats of
+    such a theme look less special than they are (the intervals of the worst of 14 simulated ones held in 87 % of the worlds).
+
     It is a comparison with the other themes, not with none: half of the themes lie below. It assumes that the signs are not
     moved by the theme itself, and that no other cause drives both. That a ticket was written is taken as it is: where only
     grave cases get one, this speaks of those.
@@ -129,8 +132,9 @@ def costs(
     used = [name for name in frame if name not in _OF_THE_PROBLEM]
     key = log.customer_key[log.customer_of_case[here]] if len(here) else np.empty(0, dtype=np.uint64)
     side = Side.of(theme[here], frame[used].assign(first_stage=of_case["first_stage"]).iloc[here], key)
-    names = asks.table["name"].tolist() if isinstance(asks, TicketThemes) else []
-    names += [f"theme {i}" for i in range(len(names), theme.max(initial=NO_TEXT) + 1)]
+    names = {int(i): f"theme {i}" for i in np.unique(theme[theme >= 0])}
+    if isinstance(asks, TicketThemes):
+        names = dict(zip(asks.table["theme"].tolist(), asks.table["name"], strict=True))
     months = (log.observed_until - log.observed_from) / MONTH if log.n_cases else 0.0
     with threadpool_limits(1):  # the matrices are narrow: more threads only wait for each other
         table = _table(names, values, side, of_case["last_stage"].iloc[here], _nothing_known(log, mood_from), months, seed)
@@ -147,7 +151,7 @@ def _themes_of_cases(asks: TicketThemes | np.ndarray, log: EventLog, tables: Map
     if "opened_at" in opened:
         tickets = tickets.assign(at=opened["opened_at"].to_numpy()).sort_values("at", kind="stable", na_position="last")
     first = tickets.dropna(subset="case_id").drop_duplicates("case_id").set_index("case_id")["theme"]
-    return first.reindex(log.case_id).fillna(NO_TEXT).to_numpy(dtype=int)
+    return first.reindex(log.case_id).fillna(MIXED).to_numpy(dtype=int)
 
 
 def _ends(log: EventLog) -> dict[str, np.ndarray]:
@@ -196,14 +200,14 @@ def _nothing_known(log: EventLog, mood_from: str) -> dict[str, str]:
 
 
 def _table(
-    names: list[str], values: np.ndarray, side: Side, last: pd.Series, missing: dict[str, str], months: float, seed: int
+    names: Mapping[int, str], values: np.ndarray, side: Side, last: pd.Series, missing: dict[str, str], months: float, seed: int
 ) -> pd.DataFrame:
     filled = values.copy()
     if MOOD not in missing and (~np.isnan(values[:, 3])).sum() >= FEWEST:
         filled[:, 3] = stats.for_all(values[:, 3], _course(values, side, last), side.key, seed=seed)
     rows = [
         row | {"theme": theme, "name": name}
-        for theme, name in enumerate(names)
+        for theme, name in names.items()
         for row in _of_theme(replace(side, theme=side.theme == theme), values, filled, missing, months, seed)
     ]
     table = pd.DataFrame(rows, columns=_COLUMNS)

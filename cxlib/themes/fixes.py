@@ -13,8 +13,8 @@ from cxlib import redact
 from cxlib.redact import Gazetteer
 from cxlib.schema import DataError
 from cxlib.themes.costs import CALL, Costs
-from cxlib.themes.knowledge import Model, placed
-from cxlib.themes.texts import first_positions, plain
+from cxlib.themes.knowledge import placed
+from cxlib.themes.texts import TextModel, first_positions, plain
 from cxlib.themes.tickets import FALSE_DISCOVERY_RATE, TicketThemes
 
 N_ARTICLES = 3  # nearest ones told of each theme
@@ -39,7 +39,7 @@ def fix_list(
     texts: Sequence[str],
     articles: pd.DataFrame | None = None,
     *,
-    model: Model | None = None,
+    model: TextModel | None = None,
     hide: Gazetteer | None = None,
     seed: int = 0,
 ) -> FixList:
@@ -88,7 +88,7 @@ def fix_list(
     table = table.set_axis(["theme", "name", "calls", "low", "high", "q_value", "n"], axis=1)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     table["is_clear"] = (table["calls"] > 0) & (table["q_value"] <= FALSE_DISCOVERY_RATE)
-    typical = asks.typical.groupby("theme")["ticket_id"].agg(list)
+    typical = asks.typical[asks.typical["fits"]].groupby("theme")["ticket_id"].agg(list)
     table["tickets"] = [typical.get(theme, []) for theme in table["theme"]]
     near, n_articles, why = _articles(asks, texts, articles, model, hide, seed)
     best = near.drop_duplicates("theme").rename(columns={"matches": "has_article"})
@@ -103,7 +103,7 @@ def _articles(
     asks: TicketThemes,
     texts: Sequence[str],
     articles: pd.DataFrame | None,
-    model: Model | None,
+    model: TextModel | None,
     hide: Gazetteer | None,
     seed: int,
 ) -> tuple[pd.DataFrame, int, str]:

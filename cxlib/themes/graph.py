@@ -122,7 +122,7 @@ def _parts(graph: sparse.csr_matrix, root: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=0)
 
 
-def cut(coordinates: np.ndarray, k: int, seed: int, starts: int = 30) -> np.ndarray:
+def cut(coordinates: np.ndarray, k: int, seed: int, starts: int = 20) -> np.ndarray:
     """Which of k groups is each row in? KMeans on rows of unit length, the best of `starts` fixed starts."""
     rows = normalize(coordinates[:, :k])
     return KMeans(k, n_init=starts, random_state=seed).fit_predict(rows)

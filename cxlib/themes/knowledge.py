@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from cxlib import redact, stats
 from cxlib.schema import DataError, nearest
 from cxlib.store import Dataset
 from cxlib.themes.chances import Draw
-from cxlib.themes.clusters import customer_codes
-from cxlib.themes.texts import first_positions, lexical, plain
+from cxlib.themes.shares import customer_codes
+from cxlib.themes.texts import TextModel, first_positions, lexical, plain
 from cxlib.themes.tickets import ticket_texts
 
 NEAREST, RANDOM, CATEGORY = "nearest", "random", "same category"
@@ -29,12 +28,6 @@ _PARTS = 1_000_000  # chances are added up as whole millionths, so that no order
 _ANSWERS = ("resolution", "close_code", "assignment_group")
 
 
-class Model(Protocol):
-    """Whatever turns texts into rows of unit length."""
-
-    def place(self, texts: Sequence[str]) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class Replay:
     """The answer of `replay`."""
@@ -46,7 +39,9 @@ class Replay:
     n: int  # of how many nearest
 
 
-def similar(texts: Sequence[str | None], query: str, n: int = 5, *, model: Model | None = None, seed: int = 0) -> pd.DataFrame:
+def similar(
+    texts: Sequence[str | None], query: str, n: int = 5, *, model: TextModel | None = None, seed: int = 0
+) -> pd.DataFrame:
     """Which texts are nearest to this one?
 
     Parameters
@@ -112,7 +107,7 @@ def replay(
     n: int = 5,
     by: str = "time",
     category: str = "category",
-    model: Model | None = None,
+    model: TextModel | None = None,
     seed: int = 0,
 ) -> Replay:
     """How often would one of the nearest resolved tickets have held the answer?
@@ -179,6 +174,18 @@ def replay(
     return Replay(table, pd.DataFrame(seen), answer, by, n)
 
 
+def replayed(dataset: Dataset, texts: Sequence[str], *, seed: int = 0) -> tuple[Replay | None, str]:
+    """`replay` in time order for the first of resolution, close code and assignment group that the tickets have, or why not."""
+    tickets = dataset.tables["tickets"] if "tickets" in dataset.tables else pd.DataFrame()
+    answers = [name for name in _ANSWERS if name in tickets and tickets[name].notna().any()]
+    if not answers:
+        return None, "tickets have no resolution, close code or assignment group"
+    try:
+        return replay(tickets, texts, answer=answers[0], seed=seed), ""
+    except DataError as error:
+        return None, str(error)
+
+
 def _check(tickets: pd.DataFrame, said: np.ndarray, answer: str, n: int, by: str) -> None:
     if by not in ("time", "rows"):
         raise DataError(f"by={by!r} is not known: {nearest(by, ['time', 'rows'])}")
@@ -217,7 +224,7 @@ def _some(n: int, most: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).choice(n, most, replace=False)) if n > most else np.arange(n)
 
 
-def _found(said: np.ndarray, draw: Draw, n: int, model: Model | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _found(said: np.ndarray, draw: Draw, n: int, model: TextModel | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Per ticket asked about, its nearest as places in `draw.learnt` (-1: no more) and the cosine of the first (0: none)."""
     near, best = np.full((len(draw.asked), n), -1), np.zeros(len(draw.asked))
     at_first = said[draw.learnt[: draw.before.min(initial=len(draw.learnt))]]
@@ -236,12 +243,12 @@ def _found(said: np.ndarray, draw: Draw, n: int, model: Model | None, seed: int)
     return near, best
 
 
-def placed(texts: Sequence[str], model: Model | None, seed: int) -> tuple[Model, np.ndarray]:
+def placed(texts: Sequence[str], model: TextModel | None, seed: int) -> tuple[TextModel, np.ndarray]:
     """The model, fitted on these texts if there is none yet, and their rows."""
     return lexical(texts, seed) if model is None else (model, model.place(texts))
 
 
-def _in_blocks(model: Model, texts: np.ndarray) -> np.ndarray:
+def _in_blocks(model: TextModel, texts: np.ndarray) -> np.ndarray:
     parts = [model.place(texts[start : start + 5000].tolist()).astype(np.float32) for start in range(0, len(texts), 5000)]
     return np.vstack(parts)
 

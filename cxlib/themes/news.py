@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,19 +11,14 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from cxlib.schema import DataError
-from cxlib.themes.clusters import N_TYPICAL, NO_TEXT, customer_codes, shares_by
+from cxlib.themes.clusters import N_TYPICAL
 from cxlib.themes.crowds import Tickets, dealt_as, parts_that_are_news
 from cxlib.themes.names import name_themes
-from cxlib.themes.texts import first_positions, lexical, plain
+from cxlib.themes.shares import MIXED, NO_TEXT, customer_codes, shares_of
+from cxlib.themes.texts import TextModel, first_positions, lexical, plain
 
 _MOST = 20_000  # tickets compared, if the new ones are fewer; of the old ones then a random part
 _COLUMNS = ["name", "n", "share", "low", "high", "n_texts", "n_old", "lift", "p_value", "keywords", "typical"]
-
-
-class TextModel(Protocol):
-    """Anything that gives texts a place: rows of numbers, near each other where texts mean alike."""
-
-    def place(self, texts: Sequence[str]) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -182,9 +176,9 @@ def _table(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The label of each new text; and of each theme the name, its share and its typical texts."""
     of_text, first, n = dict(zip(distinct, theme.tolist(), strict=True)), first_positions(new), int(theme.max()) + 1
-    labels = np.array([of_text.get(text, NO_TEXT) for text in new], dtype=int)
+    labels = np.array([of_text.get(text, MIXED) for text in new], dtype=int)
     written = np.array([text != "" for text in new])
-    shares = shares_by(np.where(written, labels + 1, NO_TEXT), customers, n + 1).iloc[1:].reset_index(drop=True)
+    shares = shares_of(np.where(written, labels + 1, NO_TEXT), customers, n + 1).iloc[1:].reset_index(drop=True)
     rest = np.where(theme >= 0, theme, n)
     named = name_themes([*distinct, ""], np.append(rest, n)).iloc[:n]  # the empty one: so that there is a rest
     inside = [np.flatnonzero((theme == i) & np.array([text in first for text in distinct])) for i in range(n)]

@@ -3,56 +3,91 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import sparse
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from cxlib.redact import KINDS
+from cxlib.themes.boilerplate import own_words
+from cxlib.themes.terms import Vocabulary, letter_groups, words
 
 N_DIMENSIONS = 400
 WORD_WEIGHT = 0.8  # of the word part beside the letter part
 _BASIS = 5_000  # texts from which the directions are found
-_WORD = r"\w+"
 _HIDDEN = re.compile(r"\[(?:" + "|".join(map(re.escape, KINDS)) + r")\]")
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+class TextModel(Protocol):
+    """What turns texts into points."""
+
+    @property
+    def name(self) -> str: ...
+
+    def place(self, texts: Sequence[str]) -> np.ndarray:
+        """Rows of unit length, one per text, the same for a text whatever stands beside it; zeros where nothing is known."""
+        ...
 
 
 def plain(text: object) -> str:
-    r"""The text as it is compared: lower case, single spaces, a line break for each mark of redaction. Missing is empty.
+    r"""The text as it is compared: its own words, lower case, single spaces, a line break for each mark of redaction.
+
+    The mail that is answered and what follows a signature's dashes are left out (`boilerplate.own_words`). Missing is empty.
 
     >>> plain("Mail  [e-mail] about\n\nMY card"), plain(None), plain("  !? ")
     ('mail\nabout\nmy card', '', '')
     """
     if not isinstance(text, str):
         return ""
-    lines = (" ".join(line.split()) for line in _HIDDEN.sub("\n", text).replace("\0", " ").casefold().splitlines())
+    own = own_words(text) if "\n" in text else text
+    lines = (" ".join(line.split()) for line in _HIDDEN.sub("\n", own).replace("\0", " ").casefold().splitlines())
     folded = "\n".join(filter(None, lines))
     return folded if any(char.isalnum() for char in folded) else ""
+
+
+def essence(text: str) -> str:
+    """What near duplicates share: the words of a plain text without digits and signs; the text itself where that is nothing.
+
+    >>> essence("order 4711 is late!"), essence("order no. 12: is late"), essence("4711")
+    ('order is late', 'order no is late', '4711')
+    """
+    return " ".join(_LETTERS.findall(text)) or text
 
 
 @dataclass(frozen=True)
 class Lexical:
     """TF-IDF of letters and of words, side by side, turned into the few directions in which texts differ most."""
 
-    letters: TfidfVectorizer
-    words: TfidfVectorizer
-    svd: TruncatedSVD | None  # None where texts are too few to need one
+    letters: Vocabulary
+    words: Vocabulary
+    directions: np.ndarray | None  # (terms, directions); None where texts are too few to need them
+    name: str = "lexical"
 
     def place(self, texts: Sequence[str]) -> np.ndarray:
         """Rows of unit length, one per text; a text without anything known is a row of zeros."""
-        parts = [texts[start : start + 5000] for start in range(0, len(texts), 5000)] or [texts]
-        return np.vstack([self._reduced(self._counts(part)) for part in parts])
+        return self.reduced(self.counts(texts))
 
-    def _counts(self, texts: Sequence[str], method: str = "transform") -> sparse.csr_matrix:
-        letters, words = (getattr(part, method)(texts) for part in (self.letters, self.words))
-        return sparse.hstack([letters, WORD_WEIGHT * words]).tocsr()
+    def counts(self, texts: Sequence[str]) -> sparse.csr_matrix:
+        return sparse.hstack([self.letters.weigh(texts), WORD_WEIGHT * self.words.weigh(texts)], format="csr")
 
-    def _reduced(self, counts: sparse.csr_matrix) -> np.ndarray:
-        return normalize(self.svd.transform(counts) if self.svd else counts.toarray())
+    def reduced(self, counts: sparse.csr_matrix) -> np.ndarray:
+        return normalize(counts.toarray() if self.directions is None else counts.astype(np.float32) @ self.directions)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What has to be kept to make the model again: see `of_arrays`."""
+        kept = {"letters": self.letters.known, "letters_idf": self.letters.idf}
+        kept |= {"words": self.words.known, "words_idf": self.words.idf}
+        return kept if self.directions is None else kept | {"directions": self.directions}
+
+    @classmethod
+    def of_arrays(cls, kept: Mapping[str, np.ndarray]) -> Lexical:
+        letters = Vocabulary(letter_groups, kept["letters"], kept["letters_idf"])
+        return cls(letters, Vocabulary(words, kept["words"], kept["words_idf"]), kept.get("directions"))
 
 
 def lexical(texts: Sequence[str], seed: int = 0) -> tuple[Lexical, np.ndarray]:
@@ -68,19 +103,18 @@ def lexical(texts: Sequence[str], seed: int = 0) -> tuple[Lexical, np.ndarray]:
     Deerwester et al. (1990), Indexing by latent semantic analysis.
     """
     rarest = max(min(3, 1 + len(texts) // 500), len(texts) // 2000)  # texts that must hold a term for it to count
-    letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=rarest)
-    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=_WORD, sublinear_tf=True, min_df=rarest)
-    try:
-        counts = Lexical(letters, words, None)._counts(texts, "fit_transform")
-    except ValueError:  # nothing is said twice
-        counts = Lexical(letters.set_params(min_df=1), words.set_params(min_df=1), None)._counts(texts, "fit_transform")
+    letters, of_words = (Vocabulary.of(terms, texts, rarest) for terms in (letter_groups, words))
+    if not len(letters.known) or not len(of_words.known):  # nothing is said twice
+        letters, of_words = (Vocabulary.of(terms, texts, 1) for terms in (letter_groups, words))
+    model = Lexical(letters, of_words, None)
+    counts = model.counts(texts)
     n_dimensions = min(N_DIMENSIONS, counts.shape[0] - 1, counts.shape[1] - 1)
-    svd = TruncatedSVD(n_dimensions, n_iter=1, random_state=seed) if n_dimensions >= 10 else None
-    if svd is not None:
-        n = counts.shape[0]
-        svd.fit(counts[np.sort(np.random.default_rng(seed).permutation(n)[:_BASIS])])
-    model = Lexical(letters, words, svd)
-    return model, model._reduced(counts)
+    if n_dimensions < 10:
+        return model, model.reduced(counts)
+    svd = TruncatedSVD(n_dimensions, n_iter=1, random_state=seed)
+    svd.fit(counts[np.sort(np.random.default_rng(seed).permutation(counts.shape[0])[:_BASIS])])
+    model = Lexical(letters, of_words, np.ascontiguousarray(svd.components_.T, dtype=np.float32))
+    return model, model.reduced(counts)
 
 
 def first_positions(texts: Iterable[str]) -> dict[str, int]:

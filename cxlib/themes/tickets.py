@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,13 +13,16 @@ from scipy import stats as distributions
 from cxlib import eventlog, redact, stats
 from cxlib.eventlog import EventLog
 from cxlib.store import Dataset, Settings
-from cxlib.themes.clusters import NO_TEXT, Themes, fit, shares_by
+from cxlib.themes.codebook import Codebook, fit
+from cxlib.themes.edits import FILE, edited, read_edits
+from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import plain
 
 FALSE_DISCOVERY_RATE = 0.05
 _FEWEST_A_MONTH = 30  # tickets, for its shares to be told
 _CALLS = ("n_cases", "n_calls", "call_share", "call_low", "call_high")
 _TEXT = ("short_description", "description")
+_SHOWN = ["theme", "name", "ticket_id", "text", "fits"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,12 @@ class TicketThemes:
     """The tickets of a data set in themes, with what became of their cases."""
 
     table: pd.DataFrame  # one row per theme, largest first; see `of_tickets`
-    tickets: pd.DataFrame  # one row per ticket: ticket_id, theme (-1 = no text, no category), case_id, called (of the case)
-    typical: pd.DataFrame  # theme, name, ticket_id, text (redacted): three per theme; empty where there is no text
+    tickets: pd.DataFrame  # one row per ticket: ticket_id, theme (negative = in none), case_id, called (of the case)
+    typical: pd.DataFrame  # see `_SHOWN`; text is redacted. Three per theme, and the one that fits least; empty without text
     months: pd.DataFrame  # theme, month (its first day), n, n_all, share, low, high; of whole months with 30 tickets or more
     changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
     calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
-    themes: Themes | None  # how the texts were grouped; None for categories
+    themes: Codebook | None  # how the texts were grouped; None for categories
     source: str  # "text", "category", or "none": no tickets, or none with either
     escalation: str  # the stage that counts as a call
     n_tickets: int
@@ -45,7 +50,9 @@ class TicketThemes:
         return pd.DataFrame([row | {"n": self.n_tickets - self.n_unsorted}])
 
 
-def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int = 0) -> TicketThemes:
+def of_tickets(
+    dataset: Dataset, log: EventLog, k: int | None = None, seed: int = 0, *, text_model: str = "lexical"
+) -> TicketThemes:
     """What do customers ask about in tickets, and which share of each theme's cases ends in a call?
 
     Parameters
@@ -55,8 +62,9 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
         ticket has either, its `category` is the theme, and `source` says so.
     log : EventLog
         The journeys of the same data set.
-    k, seed
-        As in `fit`; categories are as many as there are.
+    k, text_model, seed
+        As in `fit`; categories are as many as there are. Where the data set keeps codebooks (`cx codebook`), the newest of them
+        gives the themes and these say nothing.
 
     Returns
     -------
@@ -86,23 +94,26 @@ def of_tickets(dataset: Dataset, log: EventLog, k: int | None = None, seed: int 
     )
     customers = _column(tickets, "user_id")
     texts = ticket_texts(dataset) if len(tickets) else pd.Series([], dtype="str")
-    found = fit(texts.tolist(), k, seed, customers=customers) if texts.map(plain).any() else None
+    found = _found(dataset, texts.tolist(), customers, k, text_model, seed) if texts.map(plain).any() else None
     labels, base = (found.labels, found.table) if found else _categories(_column(tickets, "category"), customers)
+    base = base.sort_values("n", ascending=False, kind="stable", ignore_index=True)
     months = _by_month(_column(tickets, "opened_at"), labels, customers, dataset.settings)
+    months = months[months["theme"].isin(base["theme"])].reset_index(drop=True)  # not those that went into others
     case = cases_of(dataset, log) if len(tickets) else np.array([], dtype=int)
     ended, n_open = _ended(log, labels, case)
+    calls = _calls_by_theme(ended, base["theme"])
     return TicketThemes(
-        table=base.drop(columns="typical").merge(_calls_by_theme(ended, len(base)), on="theme"),
+        table=base.drop(columns=["typical", "dissenting"], errors="ignore").merge(calls, on="theme"),
         tickets=_with_cases(tickets["ticket_id"], labels, log, case),
-        typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=["theme", "name", "ticket_id", "text"]),
+        typical=_typical(found, tickets, texts) if found else pd.DataFrame(columns=_SHOWN),
         months=months,
-        changes=_changes(months, base["name"]),
+        changes=_changes(months, base.set_index("theme")["name"]),
         calls=_share_of_calls(ended),
         themes=found,
         source="text" if found else "category" if len(base) else "none",
         escalation=log.stages[log.escalation],
         n_tickets=len(tickets),
-        n_unsorted=int((labels < 0).sum()),
+        n_unsorted=int((labels == NO_TEXT).sum()),
         n_no_case=int(((labels >= 0) & (case < 0)).sum()),
         n_open=n_open,
     )
@@ -114,6 +125,20 @@ def ticket_texts(dataset: Dataset) -> pd.Series:
     parts = [_column(tickets, name).fillna("").astype(str).str.strip().tolist() for name in _TEXT]
     joined = [long if long.startswith(short) else f"{short}\n{long}".strip() for short, long in zip(*parts, strict=True)]
     return pd.Series(redact.redact_many(joined, redact.gazetteer(dataset.tables)), index=tickets.index, dtype="str")
+
+
+def _found(dataset: Dataset, texts: Sequence[str], customers: pd.Series, k: int | None, text_model: str, seed: int) -> Codebook:
+    """The themes of the texts: those of the data set's newest codebook, or found now; with what the analyst's file says."""
+    files, edits = codebooks(dataset.path), dataset.path / FILE
+    book = Codebook.load(files[-1]) if files else fit(texts, k, text_model, seed, customers=customers)
+    if edits.is_file():
+        book = edited(book, read_edits(edits))
+    return book.applied(texts, customers=customers, seed=seed) if files or edits.is_file() else book
+
+
+def codebooks(folder: Path) -> list[Path]:
+    """The codebooks that a data set keeps, the newest last."""
+    return sorted((folder / "codebooks").glob("[0-9]*.npz"))
 
 
 def cases_of(dataset: Dataset, log: EventLog) -> np.ndarray:
@@ -170,7 +195,7 @@ def _categories(category: pd.Series, customers: pd.Series) -> tuple[np.ndarray, 
     sizes = category.value_counts().rename_axis("name").reset_index(name="n")
     names = sizes.sort_values(["n", "name"], ascending=[False, True])["name"].tolist()
     labels = category.map({name: i for i, name in enumerate(names)}).fillna(NO_TEXT).to_numpy(dtype=int)
-    shares = shares_by(labels, customers)
+    shares = shares_of(labels, customers)
     return labels, pd.DataFrame({"theme": range(len(names)), "name": names}).join(shares).assign(keywords="", typical=None)
 
 
@@ -183,9 +208,9 @@ def _ended(log: EventLog, labels: np.ndarray, case: np.ndarray) -> tuple[pd.Data
     return pairs[~still], int(pairs.loc[still, "case"].nunique())
 
 
-def _calls_by_theme(ended: pd.DataFrame, n_themes: int) -> pd.DataFrame:
+def _calls_by_theme(ended: pd.DataFrame, themes: pd.Series) -> pd.DataFrame:
     rows = []
-    for theme in range(n_themes):
+    for theme in themes:
         difference, p_value = _difference(ended, theme)
         calls = _share_of_calls(ended[ended["theme"] == theme])
         rows.append({"theme": theme, **calls, "p_value": p_value, "differs": np.sign(np.nan_to_num(difference))})
@@ -222,21 +247,25 @@ def _difference(ended: pd.DataFrame, theme: int) -> tuple[float, float]:
     return float(per_customer.sum()), float(2 * distributions.t.sf(abs(score), n_customers - 1))
 
 
-def _typical(found: Themes, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
-    shown = found.table[["theme", "name", "typical"]].explode("typical", ignore_index=True)
-    position = shown.pop("typical").to_numpy(int)
+def _typical(found: Codebook, tickets: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
+    parts = [
+        found.table[["theme", "name", name]].set_axis(["theme", "name", "at"], axis=1) for name in ("typical", "dissenting")
+    ]
+    shown = pd.concat([part.explode("at").assign(fits=i == 0) for i, part in enumerate(parts)]).dropna(subset="at")
+    shown = shown.sort_values(["theme", "fits"], ascending=[True, False], kind="stable", ignore_index=True)
+    position = shown.pop("at").to_numpy(int)
     return shown.assign(ticket_id=tickets["ticket_id"].to_numpy()[position], text=texts.to_numpy()[position])
 
 
 def _by_month(opened_at: pd.Series, labels: np.ndarray, customers: pd.Series, about: Settings) -> pd.DataFrame:
     """Which share of each whole month's tickets has each theme? Months of the data set's own time zone."""
-    dated = np.flatnonzero(opened_at.notna().to_numpy() & (labels >= 0))
+    dated = np.flatnonzero(opened_at.notna().to_numpy() & (labels != NO_TEXT))
     local = pd.to_datetime(opened_at.iloc[dated], utc=True).dt.tz_convert(about.timezone).dt.tz_localize(None)
-    months, n_themes = local.dt.to_period("M"), labels.max(initial=NO_TEXT) + 1
+    months, n_themes = local.dt.to_period("M"), labels.max(initial=MIXED) + 1
     parts = [pd.DataFrame(columns=["theme", "month", "n", "n_all", "share", "low", "high"])]
     for month, rows in sorted(months.groupby(months).indices.items()):
         if len(rows) >= _FEWEST_A_MONTH and _is_whole(month, local, about):
-            shares = shares_by(labels[dated[rows]], customers.iloc[dated[rows]], n_themes)
+            shares = shares_of(labels[dated[rows]], customers.iloc[dated[rows]], n_themes)
             parts.append(shares.assign(theme=range(n_themes), month=month.start_time, n_all=len(rows)))
     table = pd.concat(parts[1:] or parts, ignore_index=True)[parts[0].columns]
     return table.sort_values(["theme", "month"], ignore_index=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from cxlib.redact import escape
-from cxlib.themes import TicketThemes
+from cxlib.themes import Costs, FixList, Recent, Replay, TicketThemes
 from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
 
 _MIXED = 0.02  # share of ties above which two themes are said to run into each other
+_FDR = 0.05
 _NONE = "There is no ticket with a text or a category"
 
 
@@ -24,6 +27,13 @@ def say_tickets(asks: TicketThemes) -> str:
     said = f"{plural(asks.n_tickets, 'ticket')}, sorted by {by}."
     if asks.themes is not None and asks.themes.n_distinct < asks.themes.n_texts:
         said += f" {count(asks.themes.n_distinct)} of the texts are different from each other."
+    if asks.themes is not None and asks.themes.n_cut:
+        said += f" What many share word for word was left out of {count(asks.themes.n_cut)} of these."
+    if asks.themes is not None and asks.themes.n_mixed:
+        mixed = f"{plural(asks.themes.n_mixed, 'ticket')} ({percent(asks.themes.n_mixed / asks.themes.n_texts)})"
+        said += (
+            f" {plural(asks.themes.n_mixed, 'ticket')} ({mixed}) say too little, or something too rare, and are in no theme."
+        )
     if asks.n_unsorted:
         lack = "text" if asks.source == "text" else "category"
         said += f" {plural(asks.n_unsorted, 'ticket')} without {lack} are in no theme and no share."
@@ -112,6 +122,107 @@ def say_theme_months(asks: TicketThemes) -> str:
     return f"Clear changes of the share of tickets {period}, where the 95 % intervals do not meet: {'; '.join(said)}{more}."
 
 
+def say_recent(news: Recent) -> str:
+    """What customers ask in the last whole month that they did not before, and of what they ask more."""
+    if news.month is None:
+        return "There are no two whole months with 30 dated tickets or more, so nothing can be said about what is new."
+    when, said = f"{news.month:%B %Y}", []
+    if news.born is None:
+        said.append("without texts of that month and before, nothing can be said about new themes")
+    elif len(news.born.table):
+        one = [
+            f"“{escape(row.name)}”: {plural(row.n, 'ticket')}, {count(row.n_old)} like them before "
+            f"(p = {decimal(row.p_value, 3)})"
+            for row in news.born.table.head(3).itertuples()
+        ]
+        said.append(f"**not asked about before**: {'; '.join(one)}")
+    else:
+        said.append(f"no theme that was not there before, among {plural(news.born.n_new, 'ticket')}")
+    if news.grown is None:
+        said.append("growth needs four whole months")
+    elif not (tested := int(news.grown.table["p_value"].notna().sum())):
+        said.append(f"whether a known theme has grown cannot be told: {escape(news.grown.table['why'].iloc[0])}")
+    else:
+        grew = news.grown.table[news.grown.table["grew"]]
+        one = [
+            f"“{escape(news.names[row.theme])}” {decimal(row.ratio, 1)} times what was expected "
+            f"(95 %: {decimal(row.low, 1)}-{decimal(row.high, 1)}, {plural(row.n, 'ticket')})"
+            for row in grew.head(3).itertuples()
+        ]
+        none = f"none of {plural(tested, 'theme')} took a clearly larger share than its past explains"
+        said.append(f"**grown**: {'; '.join(one)}" if one else none)
+    return f"{when}: {'; '.join(said)}."
+
+
+def say_costs(found: Costs) -> str:
+    """Which themes cost the most calls, repeats, hours and mood beyond what their cases would cost anyhow."""
+    if not found.n_cases:
+        return "No ticket in a theme belongs to a case that is over, so nothing can be said about what a theme costs."
+    said = []
+    for outcome, unit in (("call", "calls"), ("repeat", "repeat contacts"), ("hours", "hours until the end")):
+        rows = found.of(outcome)
+        clear = rows[(rows["q_value"] <= _FDR) & (rows["burden"] > 0)]
+        if len(clear):
+            top = clear.iloc[0]
+            said.append(
+                f"{_name(top)} costs most {unit}: {_per_month(top['burden'])} a month "
+                f"(95 %: {_per_month(top['burden_low'])} to {_per_month(top['burden_high'])}, {plural(top['n'], 'case')})"
+            )
+        elif rows["q_value"].notna().any():
+            said.append(f"no theme clearly costs more {unit} than the others")
+    mood = found.of("mood")
+    low = mood[(mood["q_value"] <= _FDR) & (mood["effect"] < 0)]
+    if len(low):
+        top = low.iloc[0]
+        said.append(
+            f"{_name(top)} leaves the worst mood by {escape(found.mood_from)}, {decimal(-top['effect'])} lower "
+            f"(95 %: {decimal(-top['high'])} to {decimal(-top['low'])})"
+        )
+    if not said:
+        return f"{plural(found.n_cases, 'case')} are too few, or too short a time, to tell what a theme costs."
+    return f"Against cases of the other themes that began alike: {'; '.join(said)} (false discovery rate 5 %)."
+
+
+def say_fixes(fixes: FixList) -> str:
+    """What to mend first, by calls that would not be made."""
+    clear = fixes.table[fixes.table["is_clear"]].head(3)
+    if clear.empty:
+        return "No theme clearly costs more calls than the others, so none is to be mended first for the calls it makes."
+    one = [
+        f"{i}. “{escape(row.name)}” (est. {_per_month(row.calls)} calls a month, {_per_month(row.low)} to "
+        f"{_per_month(row.high)}{_article(row, fixes)})"
+        for i, row in enumerate(clear.itertuples(), start=1)
+    ]
+    return " ".join(one)
+
+
+def say_replay(found: Replay | None, why: str = "") -> str:
+    """How often one of the five nearest resolved tickets held the answer, beside what chance would have given."""
+    if found is None:
+        return f"Nothing can be replayed: {escape(why)}."
+    rows = found.table.set_index("method")
+    near, others = rows.loc["nearest"], rows.drop(index="nearest")
+    beside = "; ".join(
+        f"{count(found.n)} {'at random' if name == 'random' else 'of the same category'}: {share_with_interval(row)}"
+        for name, row in others.iterrows()
+    )
+    what = escape(found.answer.replace("_", " "))
+    return (
+        f"Of {plural(near['n'], 'newer ticket')}, {share_with_interval(near)} had their {what} among the {count(found.n)} "
+        f"resolved ones that say the most alike ({beside})."
+    )
+
+
+def _article(row: Any, fixes: FixList) -> str:
+    if fixes.why:
+        return ""
+    return f"; article “{escape(row.title)}”" if row.has_article else "; **no help article**"
+
+
+def _per_month(n: float) -> str:
+    return decimal(n, 1) if abs(n) < 10 else count(round(n))
+
+
 def say_stability(asks: TicketThemes) -> str:
     """How far the themes depend on which tickets were seen."""
     found = asks.themes
@@ -130,12 +241,15 @@ def say_stability(asks: TicketThemes) -> str:
 
 
 def say_typical(asks: TicketThemes, longest: int = 400) -> str:
-    """The most typical tickets of each theme as Markdown, redacted and escaped."""
+    """The most typical tickets of each theme, and the one that fits least, as Markdown, redacted and escaped."""
     if asks.typical.empty:
         return _no() if asks.source == "none" else "There are no texts to show."
     blocks = []
     for name, tickets in asks.typical.groupby("name", sort=False):
-        lines = [f"- {escape(row.ticket_id)}: “{_cut(row.text, longest)}”" for row in tickets.itertuples()]
+        lines = [
+            f"- {escape(row.ticket_id)}{'' if row.fits else ' (fits least)'}: “{_cut(row.text, longest)}”"
+            for row in tickets.itertuples()
+        ]
         blocks.append("\n".join([f"**{escape(name)}**", "", *lines]))
     return "\n\n".join(blocks)
 

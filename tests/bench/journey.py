@@ -43,7 +43,7 @@ PIECES = {
     "Pm4pyOnPolars": ("prepare", "transitions", "variants", "funnel", "case_summary"),
 }
 RUNS = 3  # of which the least CPU and wall count, for other work on the machine only adds, and the highest peak
-SLOW = {"Retentioneering", "Pm4py", "Pm4pyOnPolars"}  # one run each, as for what the peers prepare
+SLOW = {"Retentioneering", "Pm4py", "Pm4pyOnPolars", "BERTopic"}  # one run each, as for what the peers prepare
 REFERENCE = "Pandas"  # whose answers the others are held against
 INSTEAD = {("Retentioneering", "time_to"): "time_from_start"}
 KNOWN_ERRORS = {("Pm4pyOnPolars", "funnel")}  # said in tables.py
@@ -127,11 +127,13 @@ def _many(steps: Sequence[str]) -> str:
     return {3: "three", 4: "four", 5: "five"}[len(steps)]
 
 
-def measure(tools: Mapping[str, Path], events: Path, folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+def measure(
+    tools: Mapping[str, Path], events: Path, folder: Path, pieces: Mapping[str, Sequence[str]] = PIECES
+) -> dict[tuple[str, str], dict[str, float]]:
     """What each piece costs in its runs; `tools` says which python runs which tool."""
     costs = {}
     for tool, python in tools.items():
-        for step in PIECES[tool]:
+        for step in pieces[tool]:
             runs = [_piece(python, tool, step, events, folder) for _ in range(_runs(tool, step))]
             least = {unit: min(run[unit] for run in runs) for unit in ("cpu", "wall")}
             costs[tool, step] = found = least | {"peak": max(run["peak"] for run in runs)}
@@ -230,9 +232,12 @@ def keep(out: Path, size: str, ran: dict) -> None:
     (out / "results.md").write_text(page(results), encoding="utf-8")
 
 
-def versions(pythons: Sequence[Path]) -> dict[str, str]:
+PACKAGES = ("numpy", "pandas", "pyarrow", "duckdb", "polars", "retentioneering", "pm4py")
+
+
+def versions(pythons: Sequence[Path], packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """The versions of what was run."""
-    names = ["numpy", "pandas", "pyarrow", "duckdb", "polars", "retentioneering", "pm4py"]
+    names = list(packages)
     ask = f"import importlib.metadata as m; print({{n: m.version(n) for n in {names} if [*m.Distribution.discover(name=n)]}})"
     found = {"python": platform.python_version()}
     for python in pythons:

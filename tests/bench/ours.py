@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bench.peers import LETTERS, STAGES, STEPS, pairs, steps, waits
+from bench.peers import LETTERS, N_THEMES, ROWS, STAGES, STEPS, pairs, said, steps, waits
 from cxlib import eventlog, journey
 from cxlib.store import Settings
+from cxlib.themes import graph
+from cxlib.themes.names import name_themes
+from cxlib.themes.semantic import semantic
+from cxlib.themes.texts import lexical, plain
 
 MEMORY = "500MB"
+LETTER_WEIGHT = 0.4  # of the words' rows beside those of the meaning
 WATCHED = Settings(observed_until=pd.Timestamp("2027-01-01", tz="UTC"))  # every case is over, as the peers take it
 LETTER = dict(zip(STAGES, LETTERS, strict=True))
 
@@ -82,3 +88,38 @@ class OursAtOnce(Ours):
         log = self.open(where)
         for ask in (self.transitions, self.variants, self.funnel, self.case_summary, self.time_to):
             ask(log)  # each answer is let go before the next question, as where a notebook draws it and goes on
+
+
+class OursThemes:
+    """Texts in themes: `prepare` places them by meaning; each further method groups and names them, from rows or from words."""
+
+    def prepare(self, texts: Path, folder: Path) -> np.ndarray:
+        return semantic(cache=folder).place(said(texts))
+
+    def keep(self, prepared: np.ndarray, folder: Path) -> None:
+        np.save(folder / ROWS, prepared)
+
+    def load(self, texts: Path, folder: Path) -> tuple[list[str], np.ndarray]:
+        return [plain(text) for text in said(texts)], np.load(folder / ROWS)
+
+    def by_meaning(self, state: tuple[list[str], np.ndarray]) -> np.ndarray:
+        texts, rows = state
+        return grouped(texts, rows)
+
+    def by_both(self, state: tuple[list[str], np.ndarray]) -> np.ndarray:
+        texts, rows = state
+        return grouped(texts, np.hstack([rows, LETTER_WEIGHT * lexical(texts)[1]]) / np.hypot(1, LETTER_WEIGHT))
+
+    def by_words(self, state: tuple[list[str], np.ndarray]) -> np.ndarray:
+        texts, _ = state
+        return grouped(texts, lexical(texts)[1])
+
+    def answer(self, step: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
+        return {"theme": found}
+
+
+def grouped(texts: list[str], rows: np.ndarray) -> np.ndarray:
+    """The theme of each text, named: all that is asked of the clustering."""
+    themes = graph.partition(graph.fuzzy_graph(rows.astype(float)), N_THEMES)
+    name_themes(texts, themes)
+    return themes

@@ -22,6 +22,8 @@ STEPS = ("help", "chatbot", "agent", "phone")
 LETTERS = "phcat"  # one for each stage, for paths as words
 CODE = {stage: code for code, stage in enumerate(STAGES)}
 SECOND = 1_000_000  # microseconds
+N_THEMES = 77  # intents of Banking77
+ROWS = "rows.npy"  # the texts placed by meaning
 WEEK = 7 * 24 * 3600 * SECOND
 
 
@@ -388,3 +390,44 @@ def waits(found: np.ndarray) -> dict[str, Any]:
 
 def _microseconds(seconds: Any) -> np.ndarray:
     return np.rint(np.asarray(seconds, dtype=float) * SECOND).astype(np.int64)
+
+
+class BERTopic:
+    """Topics of texts from the rows that our model gave them: as it comes, with outliers spread, and with the number given."""
+
+    kept_by = "OursThemes"
+
+    def load(self, texts: Path, folder: Path) -> tuple[list[str], np.ndarray]:
+        words, file = said(texts), folder / ROWS
+        return words, np.load(file) if file.exists() else np.random.default_rng(0).normal(size=(len(words), 384))  # rehearsal
+
+    def default(self, state: tuple[list[str], np.ndarray]) -> list[int]:
+        from bertopic import BERTopic as Model
+
+        return Model().fit_transform(*state)[0]
+
+    def outliers_reduced(self, state: tuple[list[str], np.ndarray]) -> list[int]:
+        from bertopic import BERTopic as Model
+
+        model = Model()
+        topics = model.fit_transform(*state)[0]
+        if -1 in topics:
+            topics = model.reduce_outliers(state[0], topics)
+            model.update_topics(state[0], topics=topics)
+        return topics
+
+    def given_number(self, state: tuple[list[str], np.ndarray]) -> list[int]:
+        from bertopic import BERTopic as Model
+        from sklearn.cluster import KMeans
+
+        return Model(hdbscan_model=KMeans(N_THEMES, random_state=0)).fit_transform(*state)[0]
+
+    def answer(self, step: str, found: list[int], folder: Path) -> dict[str, Any]:
+        return {"theme": np.array(found)}
+
+
+def said(texts: Path) -> list[str]:
+    """The texts of a file of texts."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(texts)["text"].to_pylist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 NAMES = {
@@ -23,6 +23,20 @@ STEPS = {
     "sum": "the five in sum",
     "funnel_within": "funnel within 7 days",
 }
+THEMES = {
+    ("OursThemes", "prepare"): "placing by meaning, for all but the last",
+    ("OursThemes", "by_meaning"): "ours, by meaning",
+    ("OursThemes", "by_both"): "ours, by meaning and words",
+    ("BERTopic", "default"): "BERTopic as it comes",
+    ("BERTopic", "outliers_reduced"): "BERTopic, outliers reduced",
+    ("BERTopic", "given_number"): "BERTopic with KMeans of 77",
+    ("OursThemes", "by_words"): "ours, by words alone, from text to names",
+}
+READ_ME_THEMES = """ARI and NMI are agreement with the 77 intents that people gave these texts (Banking77, Casanueva et al.
+2020): 1 = the same groups, an ARI of 0 = no more than chance. All group the same rows of the same model, but the last.
+CPU is that of clustering and naming, those rows given. BERTopic chooses its number of themes unless given one, its outliers
+count as one group, and it draws anew in each run.
+"""
 READ_ME = """Equal answers are checked first, column by column, down to each case and each microsecond. What the peers do
 otherwise, and how this was measured:
 
@@ -43,14 +57,35 @@ otherwise, and how this was measured:
 def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     """The page for all sizes that were run, the smallest first."""
     parts = ["# How fast\n"]
-    for size, ran in sorted(results.items(), key=lambda item: float(item[0])):
+    for size, ran in sorted(
+        ((size, ran) for size, ran in results.items() if size != "themes"), key=lambda item: float(item[0])
+    ):
         versions = ", ".join(f"{name} {version}" for name, version in ran["versions"].items())
         parts.append(f"## {size} million touches\n\n{ran['cpus']} CPUs; {versions}.\n")
         for ids in dict.fromkeys(cost["ids"] for cost in ran["costs"]):
             parts.append(f"With {ids} ids, CPU seconds / wall seconds / peak MB:\n\n{_costs(ran['costs'], ids)}\n")
         parts.append(_bars(ran["rows"]) + "\n")
         parts += [f"Wrong: {what}.\n" for what in ran["wrong"]]
-    return "\n".join([*parts, READ_ME])
+    return "\n".join([*parts, READ_ME, *(_themes(results["themes"]) if "themes" in results else [])])
+
+
+def _themes(ran: Mapping[str, Any]) -> Iterator[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in ran["versions"].items())
+    yield f"# How well texts are grouped\n\n{ran['cpus']} CPUs; {versions}.\n"
+    for texts in dict.fromkeys(cost["ids"] for cost in ran["costs"]):
+        found = {(cost["tool"], cost["step"]): cost for cost in ran["costs"] if cost["ids"] == texts}
+        rows = [["", "ARI", "NMI", "themes", "outliers", "CPU s", "peak MB"]]
+        rows += [[what, *_agreement(found[piece])] for piece, what in THEMES.items() if piece in found]
+        yield f"{texts}:\n\n{_table(rows)}\n"
+    yield _bars(ran["rows"]) + "\n"
+    yield READ_ME_THEMES
+
+
+def _agreement(cost: Mapping[str, float]) -> list[str]:
+    said = (
+        [f"{cost['ari']:.3f}", f"{cost['nmi']:.3f}", str(cost["k"]), f"{cost['outliers']:.0%}"] if "ari" in cost else ["-"] * 4
+    )
+    return [*said, f"{cost['cpu']:.1f}", f"{cost['peak']:,.0f}"]
 
 
 def brief(results: Mapping[str, Mapping[str, Any]]) -> str:

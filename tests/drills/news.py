@@ -12,9 +12,8 @@ from tqdm import tqdm
 
 from cxlib import themes
 from cxlib.schema import DataError
-from cxlib.themes.news import TextModel
 from cxlib.themes.semantic import semantic
-from cxlib.themes.texts import plain
+from cxlib.themes.texts import TextModel, plain
 
 ROOT = Path(__file__).parents[2]
 MONTH = 3000  # tickets
