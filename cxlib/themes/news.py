@@ -51,7 +51,8 @@ def emerging(
         One per ticket of an earlier and of a later period, redacted; such as two months or more and the month after. Those
         without a letter or digit count nowhere.
     text_model : "lexical" or an object with ``place(texts)``
-        How texts are compared: by their letters and words, or as the model places them. It is given plain, distinct texts.
+        How texts are compared: by their letters and words, or as the model places them, such as `semantic.semantic()`. It is
+        given distinct texts in small letters.
     customers : (old, new), optional
         Whose each text is: then customers are dealt and counted, not tickets, and one who writes often is one. A missing one is
         a customer of its own.
@@ -141,7 +142,8 @@ def _check(said: list[list[str]], text_model: object, customers: object, denser:
 
 
 def _placed(distinct: Sequence[str], text_model: str | TextModel, seed: int) -> np.ndarray:
-    points = lexical(distinct, seed)[1] if isinstance(text_model, str) else normalize(text_model.place(distinct))
+    rows = lexical(distinct, seed)[1] if isinstance(text_model, str) else text_model.place(distinct)
+    points = normalize(np.asarray(rows, dtype=float))
     if len(points) != len(distinct) or not np.isfinite(points).all():
         raise DataError(
             f"the text model gave {len(points):,} places for {len(distinct):,} texts, or places that are no numbers"

@@ -11,8 +11,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from cxlib import themes
-from cxlib.themes.news import TextModel
-from cxlib.themes.texts import plain
+from cxlib.schema import DataError
+from cxlib.themes.semantic import semantic
+from cxlib.themes.texts import TextModel, plain
 
 ROOT = Path(__file__).parents[2]
 MONTH = 3000  # tickets
@@ -23,7 +24,7 @@ SEASON = (
 )
 TREND = 0.02  # standard deviation of the intents' monthly trends, in logs
 HISTORY = 12  # months before the one that is asked about
-BIRTHS = 4  # intents that appear in one month
+BIRTHS, SIZE = 4, 60  # intents that appear in one month, and the tickets of each: 2 % of it
 GROWN, TIMES = 2, 3  # intents that grow in one month, and how many times
 # The bars.
 BORN, RISEN = 0.8, 0.7
@@ -121,8 +122,7 @@ def drill(text_models: dict[str, str | TextModel] | None = None, worlds: int = 5
     usual = np.full(77, 1 / 77) if pool is None else pool["category"].value_counts(normalize=True).to_numpy()
     rows = []
     for name, model in (text_models or models()).items() if pool is not None else ():
-        for size, bar in ((60, BORN), (120, None)):
-            rows.append(row(f"births of {size} tickets, {name}", births(pool, range(worlds // 2), size, model), bar))
+        rows.append(row(f"births of {SIZE} tickets, {name}", births(pool, range(worlds // 2), SIZE, model), BORN))
         rows.append(row(f"births, null, {name}", births(pool, alike, 0, model, n=0), None))
     for history in (HISTORY, 3 * HISTORY):
         for size, bar in ((200, RISEN), (200 * TIMES // 12, None)):
@@ -136,19 +136,18 @@ def drill(text_models: dict[str, str | TextModel] | None = None, worlds: int = 5
 
 
 def models() -> dict[str, str | TextModel]:
-    """The text models at hand: letters and words always, meaning where there is a model of it."""
+    """The text models at hand: letters and words always, meaning where the extra is installed."""
     try:
-        from cxlib.themes.semantic import semantic
-    except ImportError:
+        return {"lexical": "lexical", "semantic": semantic()}
+    except DataError:
         return {"lexical": "lexical"}
-    return {"lexical": "lexical", "semantic": semantic()}
 
 
 def said(without_texts: bool, missed: pd.Index) -> str:
     """What was made, what was asked, and what missed its bar."""
     texts = (
-        f"Months of {MONTH:,} Banking77 questions: {BIRTHS} intents come in a third month that {OLD_MONTHS} before lack. "
-        f"One is found if a theme at p <= .05 is mostly the intent and holds {_FOUND:.0%} of it. "
+        f"Months of {MONTH:,} Banking77 questions: {BIRTHS} intents of {SIZE} tickets come in a third month that {OLD_MONTHS} "
+        f"before lack. One is found if a theme at p <= .05 is mostly the intent and holds {_FOUND:.0%} of it. "
     )
     return (
         f"{'Banking77 is not at hand (CX_REAL_DATA): births are not proven here. ' if without_texts else texts}"
