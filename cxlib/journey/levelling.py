@@ -1,4 +1,4 @@
-"""Two sides of cases made comparable: plainly, by what was known before, and by two signs of how severe a case is.
+"""Two sides of cases made comparable: plainly, by what was known before, and by noisy readings of how severe a case is.
 
 Used by `left_moves` and `what_if`, which say which cases are compared and what the sides are.
 """
@@ -16,6 +16,7 @@ from cxlib.eventlog import EventLog
 from cxlib.journey.cases import SIGNS
 from cxlib.schema import DataError
 
+SO_FAR = "mood_so_far"  # the column of a third reading of severity, where there is one
 FEWEST, FEWEST_CUSTOMERS = 100, 30  # cases and customers that a side needs: with fewer nothing is estimated
 KNOWN = 0.9  # a column is used where it is known of this share of either side: where it is not, its absence tells the side
 MOST = 200_000  # cases of one comparison: beyond, whole customers are drawn by their key
@@ -35,6 +36,7 @@ class Levelled:
 
     rows: list[dict]
     chance: np.ndarray  # of being on the first side, one per case compared; NaN where nothing was estimated
+    read: float = 0.0  # share of the other side's cases whose severity is read from `SO_FAR`
 
 
 def levelled(
@@ -51,7 +53,8 @@ def levelled(
 
     `outcomes` has one column per outcome, `known` one row per case (the columns of `cases`), `key` is each case's customer.
     `asked` says which cases of the other side it is about; further ones only help to draw the line of `stats.corrected`
-    (`near`: see there).
+    (`near`: see there). The signs tell of severity; where `known` has a column `SO_FAR`, it is read there as well, in cases of
+    which it is known, unless these are few or the signs do not agree with it clearly.
     """
     rows = np.ones(len(is_first), dtype=bool) if asked is None else is_first | asked
     why = _too_few(is_first[rows], key[rows])
@@ -65,9 +68,11 @@ def _estimated(
     outcomes: np.ndarray, is_first: np.ndarray, known: pd.DataFrame, key: np.ndarray, rows: np.ndarray, seed: int, near: float
 ) -> Levelled:
     columns = _used(known[rows], is_first[rows])
-    plain = [name for name in columns if name not in SIGNS]
+    plain = [name for name in columns if name not in (*SIGNS, SO_FAR)]
     signs, unclear = _signs(known, columns)
     everything = stats.numbers(known, columns)
+    if SO_FAR in columns:
+        everything = np.column_stack([everything, known[SO_FAR].notna()])
     adjusted = stats.doubly_robust(outcomes[rows], is_first[rows], everything[rows], key[rows], seed=seed)
     kept, chance = np.ones(len(rows), dtype=bool), np.full(len(rows), np.nan)
     kept[rows], chance[rows] = adjusted.kept, adjusted.chance
@@ -76,17 +81,23 @@ def _estimated(
     if why:
         return Levelled([_nothing(f"{why} with counterparts on the other side")] * outcomes.shape[1], chance)
     found: list = [None] * outcomes.shape[1]
+    read = np.zeros(len(rows), dtype=bool)
     if signs is not None:
-        known_but_signs = stats.numbers(known, plain)
-        parts = (outcomes, is_first, known_but_signs, signs, key, rows)
-        found = stats.corrected(*(part[kept] for part in parts), near=near)
+        parts = [part[kept] for part in (outcomes, is_first, stats.numbers(known, plain), signs, key, rows)]
+        reading = _reading(known, is_first, key, left)
+        if reading is not None:
+            found = stats.corrected(*parts, reading=reading[kept], near=near)
+        if reading is not None and found[0].holds:
+            read = ~np.isnan(reading)
+        else:
+            found = stats.corrected(*parts, near=near)
     share = float(kept[rows & ~is_first].mean())
     naive = [stats.plain_difference(y, is_first[rows], key[rows]) for y in outcomes[rows].T]
     answers = [
         _row(plainly, estimate, one, unclear) | {"overlap": share}
         for plainly, estimate, one in zip(naive, adjusted.estimates, found, strict=True)
     ]
-    return Levelled(answers, chance)
+    return Levelled(answers, chance, float(read[left & ~is_first].mean()))
 
 
 def _too_few(is_first: np.ndarray, key: np.ndarray) -> str:
@@ -94,6 +105,16 @@ def _too_few(is_first: np.ndarray, key: np.ndarray) -> str:
         if side.sum() < FEWEST or len(np.unique(key[side])) < FEWEST_CUSTOMERS:
             return f"fewer than {FEWEST} cases or {FEWEST_CUSTOMERS} customers on a side"
     return ""
+
+
+def _reading(known: pd.DataFrame, is_first: np.ndarray, key: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+    """The third reading, where enough of either side have one, and enough or none do not."""
+    if SO_FAR not in known:
+        return None
+    there = known[SO_FAR].notna().to_numpy()
+    without = rows & ~there
+    groups = [rows & there, without] if without.any() else [rows]
+    return None if any(_too_few(is_first[group], key[group]) for group in groups) else known[SO_FAR].to_numpy()
 
 
 def _nothing(why: str) -> dict:
@@ -147,7 +168,7 @@ def _used(known: pd.DataFrame, is_first: np.ndarray) -> list[str]:
 
 
 def _is_gap(values: pd.Series) -> bool:
-    return values.name == "earlier_mood"
+    return values.name in ("earlier_mood", SO_FAR)
 
 
 def _shares(values: pd.Series, is_first: np.ndarray) -> tuple[float, float]:

@@ -4,22 +4,12 @@ A 95 % interval is meant throughout. What is counted comes in clusters (several 
 cluster: by case they would be too narrow.
 """
 
-from cxlib.stats.adjustment import (
-    STRONG,
-    Adjusted,
-    Corrected,
-    Estimate,
-    corrected,
-    doubly_robust,
-    e_value,
-    e_value_of_mean,
-    paired_scores,
-    plain_difference,
-)
+from cxlib.stats.adjustment import Adjusted, Estimate, doubly_robust, plain_difference
 from cxlib.stats.columns import numbers
 from cxlib.stats.counts import Departure, departure, deviance, poisson_fit, shared_dispersion
 from cxlib.stats.decomposition import Split, kitagawa, kitagawa_interval, simpson, table_products
 from cxlib.stats.difference import Difference, cross_sums, difference_from_sums, rate_interval, sums_against_rest, sums_in_a_row
+from cxlib.stats.hidden import STRONG, Corrected, corrected, e_value, e_value_of_mean, paired_scores
 from cxlib.stats.intervals import (
     LEVEL,
     crossed,

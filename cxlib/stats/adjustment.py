@@ -1,9 +1,8 @@
-"""What would have been different on the other side? Comparisons made fair by what was known before, and what stays hidden.
+"""What would have been different on the other side? Comparisons made fair by what was known before.
 
 Rows belong to one of two sides, `first` or not; asked is what the others would have been like, had they been first. What was
 known before is levelled out twice, by a model of the side and by a model of the outcome (doubly robust: one of the two has to
-be right), each fitted on other clusters than it is used on. Two noisy signs of one hidden cause tell how much of it the
-levelling has missed.
+be right), each fitted on other clusters than it is used on. `hidden` tells how much this has missed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from cxlib.stats.intervals import LEVEL, _mixed
 
 FOLDS = 5
 OVERLAP = 0.05  # rows with a smaller chance of being first have no counterpart on the other side: left out
-STRONG = 10.0  # an F statistic below this is that of a weak instrument (Staiger and Stock 1997)
 
 
 class Estimate(NamedTuple):
@@ -27,20 +25,6 @@ class Estimate(NamedTuple):
     effect: float
     low: float
     high: float
-
-
-class Corrected(NamedTuple):
-    """A difference less what two signs of a hidden cause say was missed; `strength` is the F statistic of their agreement."""
-
-    effect: float
-    low: float
-    high: float
-    strength: float
-
-    @property
-    def holds(self) -> bool:
-        """Do the two signs agree clearly enough to measure the hidden cause?"""
-        return self.strength >= STRONG
 
 
 @dataclass(frozen=True)
@@ -162,97 +146,6 @@ def _chance(known: np.ndarray, is_first: np.ndarray, asked: np.ndarray) -> np.nd
     return LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-6).fit(known, is_first).predict_proba(asked)[:, 1]
 
 
-def _with_one(known: np.ndarray) -> np.ndarray:
-    return np.hstack([np.ones((len(known), 1)), known])
-
-
-def corrected(
-    outcomes: np.ndarray,
-    is_first: np.ndarray,
-    known: np.ndarray,
-    signs: np.ndarray,
-    key: np.ndarray,
-    asked: np.ndarray | None = None,
-    *,
-    near: float = 1.0,
-) -> list[Corrected]:
-    """How would the outcomes of the others differ, had they been first, with a hidden cause measured by two signs of it?
-
-    Parameters
-    ----------
-    outcomes : array, (row, outcome)
-    is_first, known, key
-        As in `doubly_robust`; the signs are *not* among `known`.
-    signs : array, (row, 2)
-        Two noisy readings of the hidden cause, as numbers.
-    asked : array of bool, optional
-        Which of the others the answer is about: all unless given. The line is drawn near all of them either way.
-    near : float
-        Power of the odds by which rows weigh. Above 1 the line is drawn nearer to the others: less biased where the outcome
-        bends, and less sure.
-
-    Returns
-    -------
-    list of Corrected
-        The mean difference over the others asked about, one per outcome. Where `strength` is below 10 the interval cannot be
-        trusted (`holds`).
-
-    Notes
-    -----
-    Among the first, the outcome is a straight line of sign w and what was known, h(w, x). Fitted plainly its slope in w would
-    be too flat, since w is a noisy reading; so it is fitted where the *other* sign z tells (two-stage least squares, z the
-    instrument for w), and averaged over the others. The rows weigh by the odds of not being first given z and x, so that
-    the line is drawn near the others. The roles of the signs are taken in turn and averaged. Interval: linearised, by
-    cluster.
-
-    Assumes: the side moves neither sign; given the hidden cause and what was known, the errors of the two signs are unrelated
-    to each other, and to outcome and side; the outcome is about linear in the hidden cause near the others.
-
-    References
-    ----------
-    Miao, Geng and Tchetgen Tchetgen (2018), Biometrika 105, and Tchetgen Tchetgen et al. (2024), An introduction to proximal
-    causal inference, Stat. Sci. 39 (h is their outcome bridge, linear).
-    """
-    known, others, cluster = _standard(known), ~is_first if asked is None else asked & ~is_first, _codes(key)
-    mean_other = outcomes[others].mean(axis=0)
-    effect, influence, strength = -mean_other, -_influence_of_mean(outcomes, others, mean_other), np.inf
-    for w, z in ((0, 1), (1, 0)):
-        design, instruments = _with_one(np.column_stack([known, signs[:, w]])), _with_one(np.column_stack([known, signs[:, z]]))
-        e = _chance(instruments[:, 1:], is_first, instruments[:, 1:]).clip(OVERLAP)
-        weight = np.where(is_first, ((1 - e) / e) ** near, 0.0)
-        mean, part = _bridge(design, instruments * weight[:, None], outcomes, others)
-        effect, influence = effect + mean / 2, influence + part / 2
-        strength = min(strength, _strength(signs[:, [w, z]], _with_one(known), weight, cluster))
-    return [
-        Corrected(*_estimate(float(one), column, cluster), strength) for one, column in zip(effect, influence.T, strict=True)
-    ]
-
-
-def _influence_of_mean(values: np.ndarray, rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    return np.where(rows[:, None], values - mean, 0.0) / rows.mean()
-
-
-def _bridge(
-    design: np.ndarray, weighted: np.ndarray, outcomes: np.ndarray, others: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the others of the line through the first rows (those with weight), and each row's influence on it."""
-    inverse = np.linalg.pinv(weighted.T @ design)
-    line = inverse @ (weighted.T @ outcomes)
-    fitted = design @ line
-    mean = fitted[others].mean(axis=0)
-    pull = weighted @ (inverse.T @ design[others].mean(axis=0)) * len(design)
-    return mean, _influence_of_mean(fitted, others, mean) + pull[:, None] * (outcomes - fitted)
-
-
-def _strength(signs: np.ndarray, known: np.ndarray, weight: np.ndarray, cluster: np.ndarray) -> float:
-    """The F statistic of the two signs' agreement where what was known is the same, by cluster."""
-    heavy = known * weight[:, None]
-    rest = signs - known @ (np.linalg.pinv(heavy.T @ known) @ (heavy.T @ signs))
-    together = weight * rest[:, 0] * rest[:, 1]
-    error = _error(together - weight * together.mean() / max(weight.mean(), 1e-300), cluster)
-    return float((together.mean() / error) ** 2) if error > 0 else 0.0
-
-
 def _codes(key: np.ndarray) -> np.ndarray:
     return np.unique(key, return_inverse=True)[1]
 
@@ -264,52 +157,10 @@ def _estimate(effect: float, influence: np.ndarray, cluster: np.ndarray) -> Esti
 
 def _error(influence: np.ndarray, cluster: np.ndarray) -> float:
     """Standard error of a mean between clusters, from each row's influence on it."""
-    sums = np.bincount(cluster, weights=influence)
-    return float(np.sqrt((sums**2).sum() * len(sums) / max(1, len(sums) - 1)) / max(1, len(influence)))
+    return float(np.sqrt(_covariance(influence[:, None], cluster)[0, 0]))
 
 
-def paired_scores(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers for the levels of two categories, so that the two agree as much as they can.
-
-    Returns one number per row for each of the two, with mean 0 and standard deviation 1 over the rows; zeros where a category
-    has one level. The first axis of a correspondence analysis: Greenacre (2017), Correspondence Analysis in Practice,
-    chapter 7.
-
-    >>> x, y = paired_scores(np.array(["low", "low", "high", "high"]), np.array(["calm", "calm", "mad", "mad"]))
-    >>> bool(abs(np.corrcoef(x, y)[0, 1]).round(6) == 1)
-    True
-    """
-    (_, i), (_, j) = (np.unique(np.asarray(x, dtype=str), return_inverse=True) for x in (a, b))
-    if not len(i) or not i.max() or not j.max():
-        return np.zeros(len(i)), np.zeros(len(j))
-    table = np.zeros((i.max() + 1, j.max() + 1))
-    np.add.at(table, (i, j), 1 / len(i))
-    rows, columns = table.sum(axis=1), table.sum(axis=0)
-    expected = np.outer(rows, columns)
-    u, _, v = np.linalg.svd((table - expected) / np.sqrt(expected))
-    return (u[:, 0] / np.sqrt(rows))[i], (v[0] / np.sqrt(columns))[j]
-
-
-def e_value(ratio: float) -> float:
-    """How strongly, as a risk ratio, must an unseen cause go with both sides of a comparison to explain its ratio away?
-
-    1 needs no cause at all. VanderWeele and Ding (2017), Ann. Intern. Med. 167; their example, a risk ratio of 3.9:
-
-    >>> round(e_value(3.9), 1), e_value(1.0), round(e_value(1 / 3.9), 1)
-    (7.3, 1.0, 7.3)
-    """
-    if not ratio > 0:
-        return np.nan
-    ratio = max(ratio, 1 / ratio)
-    return float(ratio + np.sqrt(ratio * (ratio - 1)))
-
-
-def e_value_of_mean(difference: float, spread: float) -> float:
-    """The E-value of a difference of means, from its size in standard deviations d: the risk ratio is about exp(0.91 d).
-
-    VanderWeele and Ding (2017), table 2.
-
-    >>> round(e_value_of_mean(0.5, 1.0), 2)
-    2.53
-    """
-    return e_value(float(np.exp(0.91 * abs(difference) / spread))) if spread > 0 else np.nan
+def _covariance(influence: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Of the means of several columns, between clusters."""
+    sums = np.column_stack([np.bincount(cluster, weights=column) for column in influence.T])
+    return sums.T @ sums * len(sums) / max(1, len(sums) - 1) / max(1, len(influence)) ** 2

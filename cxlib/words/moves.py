@@ -180,9 +180,13 @@ def _still(found: WhatIf) -> str:
 
 def _what_if_rests_on(found: WhatIf, why: str) -> str:
     if found.corrected:
+        by_mood = (
+            f" Of {percent(found.read)} it is read from their mood so far, which takes it that this mood has no part of its "
+            "own in who goes where."
+        )
         return (
             "Severity is corrected for as impact and urgency tell it, which takes them to err independently; the band allows "
-            f"for {percent(MISSED)} more hidden."
+            f"for {percent(MISSED)} more hidden.{by_mood if found.read else ''}"
         )
     return (
         f"It is only adjusted for what was known before, since {why}: who goes to {escape(found.target)} may be milder, which "
