@@ -155,6 +155,7 @@ def said(without_texts: bool, missed: pd.Index) -> str:
         f"tickets, or to {200 * TIMES // 12} from 200 in a year (reported, not judged). Shares vary by {SPREAD:.0%} of "
         "themselves from month to month beyond chance, in all of these; in months of growth each also has a trend and a season "
         f"of up to {SEASON:.0%}, which 12 months cannot know. An alarm is a theme that is mostly of old intents, or did not "
-        f"grow; without any planted at most {ALARMS:.0%} of the worlds may have one. Nothing was chosen on these seeds. "
+        f"grow; without any planted at most {ALARMS:.0%} of the worlds may have one. "
+        "Choices were made on other draws of the same questions. "
         f"Missed: {', '.join(missed) or 'nothing'}."
     )
