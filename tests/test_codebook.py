@@ -356,3 +356,32 @@ def test_what_cannot_be_asked_of_a_codebook_is_said_in_a_line(folder, capsys):
     assert cx("codebook", folder, "--text-model", "lexical") == 0
     assert cx("codebook", folder, "--themes", 4) == 2
     assert "delete the codebooks" in capsys.readouterr().err
+
+
+# --- on real questions --------------------------------------------------------------------------------------
+
+
+def questions(real_data):
+    parts = [pd.read_csv(real_data / "banking77" / f"{name}.csv") for name in ("train", "test")]
+    return pd.concat(parts, ignore_index=True).set_axis(["text", "intent"], axis=1)
+
+
+def test_two_hidden_intents_of_banking77_are_born_and_old_tickets_keep_their_theme(real_data):
+    pytest.importorskip("onnxruntime", reason="the extra semantic is not installed")
+    from cxlib.themes.semantic import semantic
+
+    every = questions(real_data)
+    hidden = every["intent"].isin(["card_acceptance", "lost_or_stolen_phone"])
+    old = every[~hidden].sample(4000, random_state=3)
+    later = pd.concat([every[~hidden].drop(old.index).sample(1000 - hidden.sum(), random_state=3), every[hidden]])
+    book = themes.fit(old["text"].tolist(), 75, semantic())
+    grown, changes = book.refit([*old["text"], *later["text"]])
+    assert (grown.labels[:4000] == book.labels).mean() >= 0.85  # measured: 1.00; all moves are in the list
+    moved = grown.labels[:4000] != book.labels
+    assert set(grown.labels[:4000][moved]) <= {*changes["theme"], *changes["other"]}
+    born = changes.loc[changes["kind"] == "birth", "theme"].tolist()
+    found = pd.Series(grown.labels[4000:], index=later["intent"].to_numpy())
+    for intent in ("card_acceptance", "lost_or_stolen_phone"):
+        most = found[intent].value_counts()
+        assert most.index[0] in born
+        assert most.iloc[0] >= 0.5 * most.sum()

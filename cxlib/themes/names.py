@@ -126,12 +126,13 @@ def _per_theme(counts: sparse.csc_matrix, labels: np.ndarray) -> sparse.csr_matr
 def _ranked(terms: np.ndarray, inside: np.ndarray, outside: np.ndarray, n_texts: int) -> list[str]:
     """Terms that tell the theme apart, the most telling first; longer phrases count more, for they read better."""
     z = log_odds(inside, outside) if outside.any() else inside
+    common = np.flatnonzero((inside >= _COMMON * n_texts) & (z > 0))  # with a phrase its words: they are as common
+    terms, z, inside, outside = (values[common] for values in (terms, z, inside, outside))
     told = dict(zip(terms, z, strict=True))
     own = inside / np.maximum(inside + outside, 1)  # the share of the term's texts that are the theme's
-    said = np.array([sum(not _is_small(word) for word in term.split()) for term in terms])
+    said = np.array([sum(not _is_small(word) for word in term.split()) for term in terms], dtype=int)
     score = z * own * (1 + 0.5 * (said.clip(1, 2) - 1))  # two words that say something read better than one
-    common = (inside >= _COMMON * n_texts) & (z > 0)
-    return [terms[i] for i in np.lexsort((terms, -score)) if common[i] and _says_something(terms[i], told)]
+    return [terms[i] for i in np.lexsort((terms, -score)) if _says_something(terms[i], told)]
 
 
 def _says_something(term: str, told: dict[str, float]) -> bool:

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from cxlib.journey import LeftMoves, WhatIf
-from cxlib.journey.levelling import MISSED
+from cxlib.journey.levelling import MISSED, missed
 from cxlib.redact import escape
 from cxlib.schema import spelled
 from cxlib.words.numbers import count, decimal, percent, plural
@@ -186,7 +186,7 @@ def _what_if_rests_on(found: WhatIf, why: str) -> str:
         )
         return (
             "Severity is corrected for as impact and urgency tell it, which takes them to err independently; the band allows "
-            f"for {percent(MISSED)} more hidden.{by_mood if found.read else ''}"
+            f"for {percent(missed(found.read > 0))} more hidden.{by_mood if found.read else ''}"
         )
     return (
         f"It is only adjusted for what was known before, since {why}: who goes to {escape(found.target)} may be milder, which "
