@@ -469,7 +469,7 @@ def test_a_theme_like_the_others_is_seldom_called_different():
 
 
 def test_a_theme_that_calls_more_is_found_and_its_neighbours_are_left_alone():
-    table = tickets._calls_by_theme(cases([0.6, *[0.2] * 5, 0.02], 1, customers=900), 7)
+    table = tickets._calls_by_theme(cases([0.6, *[0.2] * 5, 0.02], 1, customers=900), pd.Series(range(7)))
     assert table["differs"].tolist()[0] == 1
     assert table["differs"].tolist()[6] == -1
     adjusted = distributions.false_discovery_control(table["p_value"])
@@ -477,7 +477,7 @@ def test_a_theme_that_calls_more_is_found_and_its_neighbours_are_left_alone():
 
 
 def test_of_many_themes_alike_none_is_called_different_by_chance():
-    table = tickets._calls_by_theme(cases([0.2] * 40, 5, customers=900), 40)
+    table = tickets._calls_by_theme(cases([0.2] * 40, 5, customers=900), pd.Series(range(40)))
     assert (table["p_value"] < 0.05).any()
     assert (table["differs"] == 0).all()
 
@@ -572,7 +572,7 @@ def test_what_is_new_and_what_it_costs_is_said_to_be_unknown_where_it_is(tmp_pat
     news, costs, fixes, known = asked(*made(tmp_path, rows, [touch(1, "a1", "help")]))
     assert "no two whole months" in words.say_recent(news)
     assert "nothing can be said about what a theme costs" in words.say_costs(costs)
-    assert "none is to be mended first" in words.say_fixes(fixes)
+    assert "nothing is said of what to mend first" in words.say_fixes(fixes)
     assert "no resolution, close code or assignment group" in words.say_replay(*known)
 
 

@@ -139,10 +139,8 @@ def say_recent(news: Recent) -> str:
     else:
         said.append(f"no theme that was not there before, among {plural(news.born.n_new, 'ticket')}")
     if news.grown is None:
-        said.append("growth needs four whole months")
-    elif not (tested := int(news.grown.table["p_value"].notna().sum())):
-        said.append(f"whether a known theme has grown cannot be told: {escape(news.grown.table['why'].iloc[0])}")
-    else:
+        said.append("growth needs a longer past")
+    elif tested := int(news.grown.table["p_value"].notna().sum()):  # else the table says why not
         grew = news.grown.table[news.grown.table["grew"]]
         one = [
             f"“{escape(news.names[row.theme])}” {decimal(row.ratio, 1)} times what was expected "
@@ -185,6 +183,8 @@ def say_costs(found: Costs) -> str:
 
 def say_fixes(fixes: FixList) -> str:
     """What to mend first, by calls that would not be made."""
+    if fixes.table.empty:
+        return "What themes cost in calls cannot be told here, so nothing is said of what to mend first."
     clear = fixes.table[fixes.table["is_clear"]].head(3)
     if clear.empty:
         return "No theme clearly costs more calls than the others, so none is to be mended first for the calls it makes."
