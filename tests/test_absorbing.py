@@ -187,6 +187,12 @@ def test_the_last_touch_of_an_open_case_leads_nowhere_yet():
     assert found.n_open == 1
 
 
+def test_plain_use_after_help_does_not_tell_that_an_open_case_is_over():
+    log = replace(from_paths(a="help product", b="help"), case_open=np.array([True, False]))
+    found = journey.absorbing(log, replicates=20)
+    assert (found.table.loc["help", "moves"], found.n_open) == (1, 1)
+
+
 def test_plain_use_within_a_case_is_passed_over():
     plain, bare = (journey.absorbing(from_paths(a=a, b="help")) for a in ("product help product phone product", "help phone"))
     pd.testing.assert_frame_equal(plain.table, bare.table)
@@ -220,6 +226,14 @@ def test_any_list_of_stages_has_its_levers():
     last = journey.absorbing(from_paths(settings=replace(channels, problem_from="call"), **ways))
     assert last.sensitivities.empty
     assert "no lever" in words.say_sensitivity(last)
+
+
+def test_an_open_case_may_still_be_forced_to_call_only_if_it_tried_something_left_of_the_call():
+    """Half of those at the visit call; of the open ones there d came from the app and e did not."""
+    channels = Settings(stages=("app", "web", "call", "visit"), escalation="call", problem_from="app", observed_until=YEAR)
+    log = from_paths(settings=channels, a="app call", b="visit call", c="visit", d="app visit", e="visit")
+    found = journey.absorbing(replace(log, case_open=np.isin(log.case_id, ["d", "e"])), replicates=20)
+    assert found.first_order.table.loc[["app", "visit"], "counted"].tolist() == pytest.approx([(1 + 1 / 2) / 2, 0])
 
 
 def test_logs_without_help_or_with_one_case_have_answers_without_bounds():

@@ -16,7 +16,7 @@ from scipy import stats as scipy_stats
 
 from cxlib import eventlog, figures, journey, stats, words
 from cxlib.eventlog import EventLog, from_paths
-from cxlib.journey import outcomes
+from cxlib.journey import mix, outcomes
 from cxlib.journey.kinds import kind_sums
 from cxlib.journey.scorecard import score_sums
 from cxlib.schema import STAGES, DataError, UnitError
@@ -148,6 +148,15 @@ def test_customers_in_both_groups_are_taken_into_account():
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(resampled, rel=0.05)
     alone = stats.difference_from_sums(*sums, np.zeros(5))
     assert alone.high - alone.low > 1.05 * (found.high - found.low)
+
+
+def test_the_p_value_is_mcnemars_when_each_customer_has_a_case_in_both_groups():
+    """With Student's t for the number of customers: 9 of 20 turned to yes and 2 to no."""
+    before, after = np.repeat([0, 1, 1, 0], [9, 2, 4, 5]), np.repeat([1, 0, 1, 0], [9, 2, 4, 5])
+    ones = np.ones(20, dtype=int)
+    sums = stats.ratio_sums(before, ones), stats.ratio_sums(after, ones), stats.cross_sums(before, ones, after, ones)
+    t = (9 - 2) / np.sqrt((9 + 2) * 20 / 19)
+    assert stats.difference_from_sums(*sums).p == pytest.approx(2 * scipy_stats.t.sf(t, 19))
 
 
 def test_a_group_against_itself_does_not_differ():
@@ -378,11 +387,14 @@ def test_the_planted_month_is_flagged_and_null_months_are_not():
 
 def test_nothing_is_compared_with_a_month_of_which_only_the_end_was_seen():
     fields = simulate_months(0).fields
-    whole, cut = (EventLog(**fields | {"observed_from": fields["observed_from"] + days * 86_400_000_000}) for days in (0, 5))
+    whole, nearly, cut = (
+        EventLog(**fields | {"observed_from": fields["observed_from"] + hours * 3_600_000_000}) for hours in (0, 12, 120)
+    )
     july, august = (table.set_index("metric") for _, table in journey.scorecard(cut).table.groupby("period"))
     assert july["change"].isna().all() and august["change"].isna().all()
     assert august["value"].equals(journey.scorecard(whole).table.query("period == '2026-08'").set_index("metric")["value"])
     assert journey.scorecard(cut).flags.empty and not journey.scorecard(whole).flags.empty
+    pd.testing.assert_frame_equal(journey.scorecard(nearly).flags, journey.scorecard(whole).flags)  # half a day is no end
 
 
 def test_the_first_page_names_the_local_win_and_the_global_loss():
@@ -427,6 +439,19 @@ def test_a_shift_of_the_mix_alone_is_called_mix():
     assert "Simpson" in words.say_change(found)
 
 
+def test_a_paradox_is_clear_only_where_the_rates_and_the_whole_surely_go_apart():
+    stones = np.array([[87, 263], [81, 192], [270, 80], [234, 55]])
+
+    def reversal(rate, whole):
+        parts = [("rate", *rate), ("change", *whole)]
+        return mix._reversal(stones, pd.DataFrame(parts, columns=["part", "value", "low", "high"]))
+
+    assert reversal((-0.05, -0.09, -0.01), (0.05, 0.01, 0.09)) == "clear"
+    assert reversal((-0.05, -0.09, -0.01), (0.05, -0.02, 0.12)) == "seen"
+    assert reversal((-0.05, -0.12, 0.02), (0.05, 0.01, 0.09)) == "seen"
+    assert reversal((0.05, 0.01, 0.09), (0.05, 0.01, 0.09)) == "seen"  # a small segment turned the sum of the rates
+
+
 def test_a_segment_that_is_new_is_all_mix():
     rows = [(f"u{i}", str(i), "2026-07-05", "help") for i in range(4)] + [("v", "9", "2026-08-05", "help")]
     rows += [("v", "9", "2026-08-06", "phone")]
@@ -452,11 +477,14 @@ def test_a_change_says_what_would_have_worked():
 def test_a_change_compares_whole_months_unless_told_otherwise():
     days = [f"2026-{month}-{1 + i * 2 // 3:02d}" for month in ("06", "07", "08") for i in range(45)]
     rows = [(str(i), str(i), day, "help") for i, day in enumerate(days)]
-    early, late = (journey.change(touches(rows, until=until), ["x"] * 135) for until in ("2026-08-31", "2026-09-15"))
+    early, late = (journey.change(touches(rows, until=until), ["x"] * 135) for until in ("2026-09-14", "2026-09-15"))
     assert (early.before, early.after) == ("2026-06", "2026-07")  # August was not seen for 14 days to its end
     assert (late.before, late.after, late.n1) == ("2026-07", "2026-08", 45)
     asked = journey.change(touches(rows, until="2026-08-31"), ["x"] * 135, after="2026-08")
     assert (asked.before, asked.after) == ("2026-07", "2026-08")
+    few = rows[:90] + rows[90::10]  # August is whole, with five cases
+    usual = journey.change(touches(few, until="2026-09-15"), ["x"] * 95)
+    assert (usual.before, usual.after) == ("2026-06", "2026-07")
 
 
 def test_a_log_of_one_month_says_that_there_is_nothing_to_compare():
@@ -517,6 +545,24 @@ def test_step_matrices_of_two_groups_are_those_of_the_groups_alone():
     assert found["q"].isna().all()  # too few to test
     with pytest.raises(DataError, match="group has 1 labels"):
         journey.matrix_diff(log, ["x"] * 5)
+
+
+def test_steps_of_customers_with_cases_in_both_groups_are_compared_within_customers():
+    calls = np.array([[1, 1], [1, 0], [0, 0], [1, 1], [0, 0], [0, 1], [1, 1], [0, 0]])  # of each customer's two cases
+    ways = {f"u{i}__{k}": "help phone" if called else "help" for i, row in enumerate(calls) for k, called in enumerate(row)}
+    log, ones = from_paths(**ways), np.ones(8, dtype=int)
+    found = journey.matrix_diff(log, [name[-1] for name in log.case_id], minimum=1).table.set_index(["source", "target"])
+    sums = [stats.ratio_sums(y, ones) for y in calls.T] + [stats.cross_sums(calls[:, 0], ones, calls[:, 1], ones)]
+    expected = stats.difference_from_sums(*sums)
+    assert found.loc[("help", "phone"), ["difference", "low", "high", "p"]].tolist() == pytest.approx(expected)
+
+
+def test_what_followed_the_newest_touches_is_told_of_no_group():
+    fresh = from_paths(a="help phone", b="help", settings=Settings(observed_until=pd.Timestamp("1970-01-02", tz="UTC")))
+    assert journey.matrix_diff(fresh, ["x", "y"]).table.empty
+    rows = [("a", "1", "2026-07-01", "help"), ("b", "2", "2026-07-01", "help"), ("b", "3", "2026-07-05", "help")]
+    found = journey.matrix_diff(touches(rows, until="2026-07-06"), ["x", "y", "y"], within="2d").table
+    assert found[["n0", "n1"]].to_numpy().tolist() == [[1, 1]]  # the two days of b's second case are not over
 
 
 def test_a_planted_difference_of_one_step_is_found():

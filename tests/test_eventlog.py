@@ -217,7 +217,8 @@ NAMED = ["--case", "problem", "--at", "when", "--stage", "where", "--tie", "n"]
 
 
 def test_a_file_is_compiled_once_and_found_the_second_time(tmp_path, capsys):
-    command = ["compile", str(written(tmp_path)), *NAMED, "--cache", str(tmp_path / "cache"), "--memory", "500MB"]
+    memory = ["--memory", " 500MB"]  # a blank is no harm
+    command = ["compile", str(written(tmp_path)), *NAMED, "--cache", str(tmp_path / "cache"), *memory]
     assert cli.main(command) == 0
     (lies,) = (tmp_path / "cache").iterdir()
     first = capsys.readouterr()
@@ -338,12 +339,13 @@ def test_what_the_machine_or_a_file_cannot_give_is_said_in_one_line_to_who_calls
 
 def test_what_a_killed_compile_left_is_cleared_a_day_later(tmp_path):
     cache, now = tmp_path / "cache", time.time()
-    for name, age in ((".log-abandoned", 90_000), (".log-at-work", 80_000)):
+    for name, age in ((".log-abandoned", 90_000), (".log-at-work", 80_000), ("log-whole", 90_000)):
         (cache / name / "log").mkdir(parents=True)
         (cache / name / "log" / "at.bin").write_bytes(b"1")
         os.utime(cache / name, (now - age, now - age))
     eventlog.compile(written(tmp_path), case="problem", at="when", stage="where", cache=cache)
     assert [entry.name for entry in cache.glob(".*")] == [".log-at-work"]
+    assert (cache / "log-whole").is_dir()
 
 
 @pytest.mark.parametrize("name", ["app > call", "> call", "app >"])

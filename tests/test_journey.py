@@ -141,6 +141,13 @@ def test_time_to_a_call_counts_from_help_and_lets_solved_cases_leave():
     assert reach.table.set_index("hours")["share"].round(3).to_dict() == {0: 0.333, 1: 0.333, 2: 0.667}
 
 
+def test_a_case_is_resolved_by_its_last_word_or_its_tickets_and_by_neither_once_it_called():
+    word, tickets = np.array([1, 0, -1, -1, -1, 1], dtype=np.int8), np.array([False, False, True, False, True])
+    log = replace(from_paths(a="help", b="help", c="help", d="help", e="help phone"), solved=word, case_resolved=tickets)
+    last = journey.time_to(log, "phone").table.iloc[-1]
+    assert last[["share", "resolved", "silent"]].tolist() == pytest.approx([1 / 5, 2 / 5, 2 / 5])  # e; a and c; b and d
+
+
 def test_mood_is_a_mean_over_touches_that_have_one():
     frame = pd.DataFrame(
         {"touchpoint_id": ["1", "2", "3"], "user_id": ["a", "a", "b"], "stage": "help", "sentiment": [0.5, None, -0.1]}

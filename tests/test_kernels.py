@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxlib import eventlog, journey, stats
+from cxlib.eventlog import EventLog
 from cxlib.schema import STAGES, DataError
 from cxlib.store import Settings
 
@@ -152,6 +153,24 @@ def test_variants_and_their_intervals_are_those_of_plain_python(rows, owners, re
     for row in found.table.to_dict("records"):
         same_interval(row, plain.interval({case: path == row["path"] for case, path in paths.items()}, dict.fromkeys(paths, 1)))
         assert set(found.cases_at(row["path"])["case_id"]) == {case for case, path in paths.items() if path == row["path"]}
+
+
+def test_short_and_long_paths_stand_in_one_order():
+    ways = [["phone"] * 15, ["help"] * 16, ["product"] + ["help"] * 16, ["help"] * 17, ["product"] * 18]
+    found = journey.variants(eventlog.from_paths(**{f"u{i}": " ".join(ways[i]) for i in (3, 4, 0, 2, 1)}))
+    assert found.table["path"].tolist() == [" > ".join(way) for way in ways]
+    assert [found.cases_at(path)["case_id"].item() for path in found.table["path"]] == [f"u{i}" for i in range(5)]
+
+
+def test_copies_of_a_path_are_counted_by_customer_and_the_same_on_any_split(monkeypatch):
+    """As many short paths as customers, and yet not one each: u's two, and the fourth customer's is long."""
+    log = eventlog.from_paths(u="help", u__2="help", v="help", w="phone", x=" ".join(["help"] * 17), y="phone", z="phone")
+    found = journey.variants(log).table
+    of_help, all_cases = np.array([2, 1, 0, 0, 0, 0]), np.array([2, 1, 1, 1, 1, 1])
+    same_interval(found.set_index("path").loc["help"], stats.ratio_interval(of_help, all_cases))
+    shards = EventLog.shards
+    monkeypatch.setattr(EventLog, "shards", lambda self: shards(self, touches=1))
+    pd.testing.assert_frame_equal(journey.variants(log).table, found)
 
 
 @QUICK
@@ -422,6 +441,17 @@ def test_files_with_gaps_shared_cases_and_ties_are_told(tmp_path):
     other = eventlog.compile(tmp_path / "t.parquet", **(names | {"stage": "who"}))
     assert other.stages == ("u", "v", "w")
     assert "taken in this order" in other.notes[-1]
+
+
+def test_a_case_of_two_customers_is_noticed_where_all_rows_name_one(tmp_path):
+    rows = [("c", "u", 1), ("d", "u", 2), ("b", "v", 1), ("c", "v", 3), ("e", "v", 4)]
+    touches = pd.DataFrame(rows, columns=["case_id", "who", "day"]).assign(stage="help")
+    touches["occurred_at"] = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(touches.pop("day"), unit="D")
+    touches.to_parquet(tmp_path / "t.parquet")
+    log = eventlog.compile(tmp_path / "t.parquet", user="who", cache=tmp_path / "cache")
+    owner = dict(zip(log.case_id, log.customer_id[log.customer_of_case], strict=True))
+    assert owner == {"b": "v", "c": "u", "d": "u", "e": "v"}
+    assert log.n_cases == 4
 
 
 def test_a_step_asked_for_twice_must_be_taken_twice():

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from cxlib import eventlog, figures, journey, stats, words
 from cxlib.eventlog import EventLog, from_paths
-from cxlib.journey import levelling
+from cxlib.journey import levelling, rerouting
 from cxlib.schema import DataError, UnitError
 from cxlib.simulate import chain
 from cxlib.simulate.moves import movable, resimulate, simulate_moves
@@ -71,8 +71,8 @@ def small(tmp_path, tables=("tickets", "incidents", "users")):
         ),
         "incidents": pd.DataFrame(
             [
-                ("I1", "X", "2026-03-01T09:00:00Z", "2026-03-01T09:59:00Z"),
-                ("I2", "X", "2026-03-10T09:00:00Z", "2026-03-10T11:00:00Z"),
+                ("I1", "X", "2026-03-01T09:00:00Z", "2026-03-01T10:00:00Z"),
+                ("I2", "X", "2026-03-10T10:00:00Z", "2026-03-10T11:00:00Z"),
                 ("I3", "Y", "2026-03-20T00:00:00Z", None),
             ],
             columns=["incident_id", "application_id", "started_at", "restored_at"],
@@ -104,7 +104,7 @@ def test_topic_and_signs_come_from_the_first_ticket_of_the_case(tmp_path):
     assert known["plan"].to_dict() == {"a1": "pro", "a2": "pro", "a3": "pro", "b1": "free"}
 
 
-def test_an_incident_counts_while_it_is_open_and_one_without_an_end_from_its_start_on(tmp_path):
+def test_an_incident_counts_from_its_start_until_its_end_and_one_without_an_end_from_its_start_on(tmp_path):
     _, known = small(tmp_path)
     assert known["application"].to_dict() == {"a1": "X", "a2": "X", "a3": "Y", "b1": "Y"}
     assert known["open_incident"].to_dict() == {"a1": False, "a2": True, "a3": True, "b1": False}
@@ -166,6 +166,37 @@ def test_the_planted_effect_is_recovered_over_forty_seeds(hidden, effect):
     assert sum(one.low <= effect <= one.high for one in found) >= 34  # 99 % of Binomial(40, .95)
 
 
+@pytest.mark.parametrize("near", [0.0, 1.0, 1.5])
+def test_the_correction_is_two_stage_least_squares_weighted_by_a_power_of_the_odds(near):
+    """Written out with scikit-learn's models: each sign is read, and told by the other; odds beyond 19 to 1 count as 19."""
+    few = ~confounded(3)[1] | (np.arange(4000) % 3 == 0)  # a third of the first, so that some odds are longer
+    y, first, x, signs, key = (part[few] for part in confounded(3))
+    asked, z, means, strengths = x[:, 0] > 0, (x - x.mean()) / x.std(), [], []
+    for w, tells in ((0, 1), (1, 0)):
+        both, read = np.column_stack([z, signs[:, tells]]), np.column_stack([z, signs[:, w]])
+        e = LogisticRegression(C=1.0, tol=1e-10).fit(both, first).predict_proba(both)[:, 1]
+        assert e[first].min() < 0.05
+        weight = np.where(first, ((1 - e) / e).clip(0, 19) ** near, 0)
+        told = LinearRegression().fit(both, signs[:, w], weight).predict(both)
+        line = LinearRegression().fit(np.column_stack([z, told]), y[:, 0], weight)
+        means.append(line.predict(read))
+        ones, cluster = np.column_stack([np.ones(len(z)), z]), np.unique(key, return_inverse=True)[1]
+        strengths.append(stats.hidden._strength(signs[:, [w]], signs[:, [tells]], ones, weight, cluster))
+    for some in (np.ones(len(y), dtype=bool), asked):
+        found = stats.corrected(y, first, x, signs, key, some, near=near)[0]
+        assert found.effect == pytest.approx((np.mean(means, axis=0) - y[:, 0])[some & ~first].mean(), abs=1e-5)
+        assert found.strength == pytest.approx(min(strengths), rel=1e-4)
+
+
+def test_cases_without_counterparts_are_left_out_and_change_nothing():
+    y, first, x, _, key = confounded(3, signs=False)
+    far = np.zeros((200, 1))
+    parts = ((y, far + 1000), (first, far[:, 0] > 0), (x, far - 20), (key, np.arange(200, dtype=np.uint64)))
+    found = stats.doubly_robust(*(np.concatenate(part) for part in parts))
+    assert not found.kept[-200:].any() and found.kept[:-200].all()
+    assert found.estimates[0].effect == pytest.approx(1, abs=0.15)
+
+
 def test_signs_that_tell_nothing_do_not_hold():
     y, first, x, _, key = confounded(5)
     noise = np.random.default_rng(0).normal(size=(len(y), 2))
@@ -216,6 +247,23 @@ def test_bounds_enclose_their_estimates_and_the_band_the_interval(moved):
     assert (moved.table["band_high"] >= moved.table["effect_high"]).all()
     assert (moved.table["e_value"] >= moved.table["e_bound"]).all()
     assert moved.table["overlap"].between(0.9, 1).all()
+
+
+def test_the_band_is_wider_by_an_eighth_of_the_correction_and_by_a_sixteenth_where_a_third_reading_tells(moved, asked):
+    right = moved.table[moved.table["corrected"]]
+    more = (right["adjusted"] - right["effect"]).abs() / 8
+    assert (right["effect_low"] - right["band_low"]).tolist() == pytest.approx(more.tolist())
+    assert (right["band_high"] - right["effect_high"]).tolist() == pytest.approx(more.tolist())
+    assert asked.corrected and asked.read > 0
+    more = (asked.table["adjusted"] - asked.table["change"]).abs() / 16
+    assert (asked.table["low"] - asked.table["band_low"]).tolist() == pytest.approx(more.tolist())
+    assert (asked.table["band_high"] - asked.table["high"]).tolist() == pytest.approx(more.tolist())
+
+
+def test_without_a_correction_the_band_allows_undoing_the_effect():
+    up, down = stats.Estimate(0.3, 0.2, 0.4), stats.Estimate(-0.3, -0.4, -0.2)
+    assert levelling._band(up, None, 1 / 8) == pytest.approx((-0.1, 0.4))  # no effect, give or take half the interval
+    assert levelling._band(down, None, 1 / 8) == pytest.approx((-0.4, 0.1))
 
 
 def test_without_signs_the_band_reaches_from_nothing_to_the_adjusted_effect(planted):
@@ -359,6 +407,11 @@ def test_a_case_that_had_been_at_the_target_is_not_moved_there_and_stands_on_one
     said = words.say_what_if(found)
     assert "50 % of the 120 closed cases that come to phone without chatbot before" in said
     assert "120 more had been at chatbot first and could not be moved" in said
+    number = np.array([int(name[1:]) for name in log.case_id])
+    closed, topics = replace(log, case_open=number >= 250), journey.cases(log).assign(topic=np.where(number < 150, "t", "s"))
+    all_topics, one = journey.what_if(closed), journey.what_if(closed, topic="t", known=topics)
+    assert (all_topics.table.loc[0, "n"], all_topics.already, all_topics.compared) == (100, 100, 150)
+    assert (one.table.loc[0, "n"], one.already, one.compared) == (60, 60, 150)  # any topic tells
 
 
 def test_a_log_too_large_to_use_whole_says_of_how_many_customers_drawn_it_speaks(planted, monkeypatch):
@@ -415,6 +468,19 @@ def test_those_who_still_go_on_to_the_phone_are_not_counted_as_spared(asked):
     assert asked.still[1] <= asked.still[0] <= asked.still[2]
 
 
+def test_the_line_of_a_what_if_is_drawn_near_those_who_move(planted, monkeypatch):
+    _, log, known = planted
+    for reading in (levelling._reading, lambda *_: None):
+        monkeypatch.setattr(levelling, "_reading", reading)
+        tables = []
+        for near in (rerouting.NEAR, 0.0):
+            with monkeypatch.context() as patch:
+                patch.setattr(rerouting, "NEAR", near)
+                tables.append(journey.what_if(log, known=known).table)
+        assert (tables[0]["adjusted"] == tables[1]["adjusted"]).all()
+        assert (tables[0]["change"] != tables[1]["change"]).all()
+
+
 def test_a_change_grows_with_the_share_and_a_topic_has_its_own_cases(planted, asked):
     _, log, known = planted
     double = journey.what_if(log, share=0.2, known=known, cost=drill.PRICES)
@@ -469,6 +535,20 @@ def test_sentences_and_figures_say_what_the_tables_hold(moved, asked):
     assert heights == (moved.overlap[["n_target", "n_source"]].to_numpy() > 0).sum()
     assert any(f"now {calls['now']:,.0f}" in text.get_text() for text in figures.draw_what_if(asked).texts)
     plt.close("all")
+
+
+def test_sentences_name_the_most_easily_undone_and_of_how_many_they_speak(moved, asked):
+    mood = moved.table[moved.table["outcome"] == "mood"]
+    sources = mood["source"].tolist()
+    for bounds, bound in (((1.5, 1.2, 2.0), "1.2 for its interval"), ((1.5, 1.0, 2.0), "its interval already holds no effect")):
+        table = mood.assign(e_value=[1.9, 2.4, 3.1], e_bound=bounds)
+        said = words.say_left_moves(replace(moved, table=table))
+        assert f"by a risk ratio of 2.4 to undo the one from {sources[1]}, the most easily undone ({bound})" in said
+    for overlap, named in ((0.975, True), (0.985, False)):
+        said = words.say_left_moves(replace(moved, table=mood.assign(overlap=overlap)))
+        assert ("; speaks of the 97.5 % with counterparts" in said) == named == ("speaks of" in said)
+        said = words.say_what_if(replace(asked, kept=overlap))
+        assert ("It is read from the 97.5 % of them with counterparts at chatbot" in said) == named == ("alike" in said)
 
 
 def test_without_a_correction_the_sentences_say_that_severity_may_explain_it(planted):

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 from cxlib import journey, stats, words
 from cxlib.eventlog import NO_MOOD, EventLog, first_touch, from_paths
 from cxlib.journey import levelling
-from cxlib.journey.moods import mood_so_far
+from cxlib.journey.moods import mood_at_end, mood_so_far
 from cxlib.simulate.moves import simulate_moves
 
 
@@ -42,6 +42,14 @@ def test_the_mood_so_far_is_that_before_the_touch_and_missing_where_none_is_know
     assert np.isnan(found).tolist() == [False, True, True]
     later = before_the_phone(felt([0.5, -0.6, None, 0.1, 0.7], a="help phone", b="help phone", c="phone"))
     assert found[0] == later[0]  # only ranks count, and those of later touches only for the scale
+
+
+def test_the_mood_at_the_end_keeps_the_mean_of_those_known_at_each_stage():
+    log = felt([0.5, -0.1, None, None, 0.3], a="help", b="help", c="help", d="phone", e="agent")
+    known_of = 2 / 3  # of those at help; nobody's is known at the phone, so that the mean of all known stands in
+    expected = [0.2 + 0.3 / known_of, 0.2 - 0.3 / known_of, 0.2, 0.7 / 3, 0.3]
+    assert mood_at_end(log).tolist() == pytest.approx(expected)
+    assert mood_at_end(log)[:3].mean() == pytest.approx(0.2)
 
 
 def test_moods_of_stages_that_no_case_links_are_not_compared():

@@ -564,6 +564,19 @@ def test_a_page_has_one_language_landmarks_and_a_policy_that_forbids_requests():
     assert page.count("<h1") == 1
 
 
+def test_the_first_page_quotes_what_pages_tag_for_it_and_nothing_else():
+    plain, warned, new = (shown({"text/markdown": f"**{tag}**"}, tag=tag) for tag in ("headline", "watch-out", "what-is-new"))
+    about = {"data": None, "parameters": {}, "run_at": "2026-10-01T00:00:00"}
+    assert 'class="watch' not in pages.index({"1_a": plain, "2_b": plain}, about)
+    index = pages.index({"1_a": plain, "2_b": new, "4_c": warned, "5_d": plain}, about)
+    assert index.count('class="watch') == 2
+    lines = [
+        '<strong>Watch out</strong> <p><strong>watch-out</strong></p> → <a href="4_c.html">4</a></div>',
+        '<strong>What is new</strong> <p><strong>what-is-new</strong></p> → <a href="2_b.html">2</a></div>',
+    ]
+    assert index.index(lines[0]) < index.index(lines[1])
+
+
 # --- metrics ---
 
 

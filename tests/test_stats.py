@@ -129,6 +129,11 @@ def test_times_are_put_in_order_and_ties_left_as_they_stand(times, far, near):
     np.testing.assert_array_equal(survival._order(time / 2), np.argsort(time / 2, kind="stable"))
 
 
+def test_times_that_differ_in_bits_for_which_there_is_no_room_are_sorted_once_more():
+    time = (1 << 62) + np.array([1, 0, 3, -1, 0, 1, -(1 << 61)])
+    np.testing.assert_array_equal(survival._order(time), [6, 3, 1, 4, 0, 5, 2])
+
+
 @pytest.mark.parametrize("chunk", [3, 65_536])
 @pytest.mark.parametrize("one_case_each", [False, True])
 def test_the_variance_of_the_curve_is_that_of_leaving_weight_to_one_cluster_after_the_other(monkeypatch, chunk, one_case_each):
