@@ -86,7 +86,6 @@ def of_files(files: Sequence[Path], names: Mapping[str, str | None], settings: S
     """The touches of parquet files; `names` says which column is case, user, at, stage and tie. See `compile`."""
     con = connect()
     limit_memory(con, memory)
-    con.execute(f"SET block_allocator_memory = {sql_text(memory)}")  # kept until `con` is closed: fewer new pages
     source = f"read_parquet([{', '.join(sql_text(str(file)) for file in files)}], union_by_name = true)"
     kinds = _kinds(con, source, files[0].name, names)
     column = {what: '"' + name.replace('"', '""') + '"' for what, name in names.items() if name is not None}
