@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -218,18 +219,37 @@ def test_a_theme_nobody_asks_about_any_more_is_called_dead_and_keeps_its_tickets
     assert (grown.labels[:600] == found.labels).all()
 
 
-def test_what_has_come_apart_is_split_and_what_runs_together_is_merged():
-    texts, topic = written(600)
-    together = themes.fit([text for text, of in zip(texts, topic, strict=True) if of < 5], 4, "lexical")
+def test_what_has_come_apart_is_split_and_its_tickets_move_with_it(book):
+    texts, found = book
+    topic = written(600)[1]
+    of = [np.bincount(found.labels[topic == t]).argmax() for t in range(6)]
+    together = themes.edited(
+        found, {"merge": [{"themes": [int(of[0]), int(of[1])]}], "pin": [{"theme": 0, "words": ["zebra"]}]}
+    )
+    together = together.applied(texts)
     later, of_later = written(900, seed=31)
     grown, changes = together.refit([*texts, *later])
-    assert set(changes["kind"]) <= {"birth", "split", "merge"}
-    assert adjusted_rand_score([*topic, *of_later], grown.labels) > adjusted_rand_score(
-        [*topic, *of_later], together.assign([*texts, *later])
-    )
-    moved = grown.labels[:600] != together.assign(texts)
-    listed = set(changes["theme"]) | set(changes["other"])
-    assert set(grown.labels[:600][moved]) <= listed
+    assert changes["kind"].tolist() == ["split"]
+    assert changes["other"].tolist() == [of[0]]
+    assert changes["n"].tolist() == [int((grown.labels == changes["theme"][0]).sum())]
+    assert adjusted_rand_score([*topic, *of_later], grown.labels) > 0.9
+    assert changes["theme"][0] in grown.table["theme"].tolist()
+    moved = grown.labels[:600] != together.labels
+    assert set(grown.labels[:600][moved]) == {changes["theme"][0]}
+    assert grown.assign(["zebra"]).tolist() == [0]  # what was pinned stays
+
+
+def test_themes_that_run_together_are_merged_into_the_older_one(book):
+    texts, found = book
+    kept, drawn = found.kept, np.random.default_rng(0).random(600) < 0.5
+    group = np.flatnonzero(kept.theme == 2)[0]
+    torn = {name: np.where(drawn & (getattr(kept, name) == group), 6, getattr(kept, name)) for name in ("group", "known_group")}
+    torn = replace(found, kept=replace(kept, theme=np.append(kept.theme, 6), **torn)).applied(texts)
+    assert 20 < (torn.labels == 6).sum() < 80  # some of theme 2's texts, by lot
+    grown, changes = torn.refit([*texts, *written(60, seed=31)[0]])
+    assert changes[["kind", "theme", "other"]].to_numpy().tolist() == [["merge", 6, 2]]
+    assert not (grown.labels == 6).any()
+    assert 6 not in grown.table["theme"].tolist()
 
 
 # --- mixed --------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers o
 # What is called mixed: a choice. Ties stay in a group of random texts in proportion to its size, in a theme mostly.
 _INSIDE = 0.3  # a group that keeps a smaller share of its ties to itself says nothing
 _SMALL = 5  # distinct texts: fewer are an accident
-MIXED_AT_MOST = 0.1  # of the distinct texts
+_MIXED_AT_MOST = 0.1  # of the distinct texts
 
 NO_CURVE = pd.DataFrame(columns=["k", "stability", "low", "high", "n", "largest"]).astype(
     {"k": int, "n": int, "largest": float}
@@ -57,8 +57,9 @@ def grouped(points: np.ndarray, k: int | None, seed: int) -> Groups:
     return Groups(number, graph, curve, inside, _mixed(inside, number) if k is None else none)
 
 
-def core(n: int, seed: int, at_most: int = CORE) -> np.ndarray:
-    """Positions of a random `at_most` of n, rising."""
+def core(n: int, seed: int, at_most: int | None = None) -> np.ndarray:
+    """Positions of a random `at_most` of n (`CORE` unless given), rising."""
+    at_most = CORE if at_most is None else at_most
     return np.sort(np.random.default_rng(seed).choice(n, at_most, replace=False)) if n > at_most else np.arange(n)
 
 
@@ -119,7 +120,7 @@ def _mixed(inside: np.ndarray, number: np.ndarray) -> np.ndarray:
     order = np.lexsort((size, inside, size >= _SMALL))
     order = order[odd[order]]
     found = np.zeros(len(inside), dtype=bool)
-    found[order[np.cumsum(size[order]) <= MIXED_AT_MOST * len(number)]] = True
+    found[order[np.cumsum(size[order]) <= _MIXED_AT_MOST * len(number)]] = True
     return found if not found.all() else np.zeros(len(inside), dtype=bool)
 
 

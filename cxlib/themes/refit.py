@@ -13,7 +13,7 @@ from scipy.sparse import csgraph
 from threadpoolctl import threadpool_limits
 
 from cxlib.themes.clusters import kept_inside
-from cxlib.themes.codebook import Codebook, Read, assigned_to, described, hashed
+from cxlib.themes.codebook import NO_CHANGES, Codebook, Read, assigned_to, described, hashed
 from cxlib.themes.graph import fuzzy_graph, partition
 from cxlib.themes.layout import mixing
 from cxlib.themes.shares import MIXED
@@ -23,11 +23,11 @@ BIRTH, SPLIT, MERGE, DEATH = "birth", "split", "merge", "death"
 _FEWEST = 20  # distinct texts of a theme that is born or split off
 _CROWDED = 4.0  # times the usual odds that a neighbour is new: there a theme is born ...
 _TIED = 0.3  # ... from texts with ties as strong as this
-_HEIR = 0.3  # of a theme's texts lie in its heir, at least
+_HEIR = 0.3  # of a theme's texts lie in its heir, more than that
 _MORE = 0.1  # groups looked for beyond the themes there are: what comes apart has to find room
 _OUTGROWN = 1 / 3  # of a theme's texts are new: it may have become two
 _PART = 0.25  # of a theme's texts go to what is split off, at least
-_PURE = 0.6  # of the texts of what is split off come from that theme; and of a theme's texts lie in what it is merged into
+_PURE = 0.6  # of the texts of what is split off come from that theme
 _APART = 0.9  # of its ties stay in what is split off
 _RUN = 0.4  # of the ties of the smaller theme go to the other: they are one (two halves of one group: .5)
 _GONE = 0.1  # of the new texts that its old share promised: a theme with fewer is dead
@@ -44,18 +44,15 @@ def refitted(
         is_new = ~np.isin(hashed(read.whole), old.kept.known)
         graph = fuzzy_graph(read.points)
         n_old = int(old.kept.theme.max()) + 1
-        wanted = int(np.ceil(n_old * (1 + _MORE))) + 1
+        wanted = int(np.ceil(len(np.unique(theme[theme >= 0])) * (1 + _MORE))) + 1
         fresh = np.unique(partition(graph, min(wanted, len(read.whole)), seed), return_inverse=True)[1]
         grown, events = _born(theme, graph, is_new, n_old)
-        for change in (
-            _split(grown, fresh, is_new, kept_inside(graph, fresh), n_old),
-            _merged(grown, graph, n_old),
-        ):
-            grown, events = change[0], events + change[1]
-        events += _died(theme, is_new, n_old)
+        grown, parted = _split(grown, fresh, is_new, kept_inside(graph, fresh), n_old)
+        grown, joined = _merged(grown, graph, n_old)
+        events += [*parted, *joined, *_died(theme, is_new, n_old)]
         group = np.where(grown >= 0, grown, grown.max() + 1)  # the mixed ones are a group of their own
         number = np.append(np.arange(grown.max() + 1), MIXED)
-        kept = read.kept(group, number, seed)
+        kept = replace(read.kept(group, number, seed), pins=old.kept.pins)
         labels = assigned_to(kept, said)
         names = dict(zip(old.table["theme"].tolist(), old.table["name"].tolist(), strict=True))
         book = described(read, kept, grown, graph, labels, customers, names)
@@ -111,7 +108,7 @@ def _heirs(theme: np.ndarray, fresh: np.ndarray, n_old: int) -> set[int]:
     told = (theme >= 0) & (theme < n_old)
     np.add.at(shared, (theme[told], fresh[told]), 1)
     old, group = linear_sum_assignment(-shared)
-    return set(group[shared[old, group] >= _HEIR * shared.sum(axis=1)[old]].tolist())
+    return set(group[shared[old, group] > _HEIR * shared.sum(axis=1)[old]].tolist())  # of a theme that is gone: none
 
 
 def _merged(theme: np.ndarray, graph: sparse.csr_matrix, n_old: int) -> tuple[np.ndarray, list[Event]]:
@@ -139,4 +136,4 @@ def _died(theme: np.ndarray, is_new: np.ndarray, n_old: int) -> list[Event]:
 
 def _listed(events: Sequence[Event], names: dict[int, str], version: int) -> pd.DataFrame:
     rows = [(version, kind, theme, names.get(theme, ""), other, names.get(other, ""), n) for kind, theme, other, n in events]
-    return pd.DataFrame(rows, columns=["version", "kind", "theme", "name", "other", "other_name", "n"])
+    return pd.DataFrame(rows, columns=NO_CHANGES.columns)
