@@ -242,14 +242,32 @@ def test_what_has_come_apart_is_split_and_its_tickets_move_with_it(book):
 def test_themes_that_run_together_are_merged_into_the_older_one(book):
     texts, found = book
     kept, drawn = found.kept, np.random.default_rng(0).random(600) < 0.5
-    group = np.flatnonzero(kept.theme == 2)[0]
-    torn = {name: np.where(drawn & (getattr(kept, name) == group), 6, getattr(kept, name)) for name in ("group", "known_group")}
-    torn = replace(found, kept=replace(kept, theme=np.append(kept.theme, 6), **torn)).applied(texts)
+    theme, known = (np.where(drawn & (of == 2), 6, of) for of in (kept.theme, kept.known_theme))
+    torn = replace(found, kept=replace(kept, theme=theme, known_theme=known)).applied(texts)
     assert 20 < (torn.labels == 6).sum() < 80  # some of theme 2's texts, by lot
     grown, changes = torn.refit([*texts, *written(60, seed=31)[0]])
     assert changes[["kind", "theme", "other"]].to_numpy().tolist() == [["merge", 6, 2]]
     assert not (grown.labels == 6).any()
     assert 6 not in grown.table["theme"].tolist()
+
+
+def test_texts_beyond_those_that_are_grouped_keep_their_theme_too(monkeypatch):
+    monkeypatch.setattr(clusters, "CORE", 200)
+    texts, _ = written(600)
+    found = themes.fit(texts, 6, "lexical")
+    assert len(found.kept.points) == 200
+    assert (found.assign(texts) == found.labels).all()
+    grown, changes = found.refit([*texts, *written(90, seed=3)[0]])  # of which 200 others are grouped
+    assert changes.empty
+    assert (grown.labels[:600] == found.labels).all()
+    assert (grown.assign(texts) == found.labels).all()
+
+
+def test_texts_about_nothing_that_is_kept_are_refused(book):
+    with pytest.raises(DataError, match="none of the 2 texts is about a theme"):
+        book[1].applied(["ψψψψψψ", "ωωωωωω"])
+    with pytest.raises(DataError, match="has a word"):
+        book[1].refit([None, ""])
 
 
 # --- mixed --------------------------------------------------------------------------------------------------

@@ -33,12 +33,11 @@ NO_CURVE = pd.DataFrame(columns=["k", "stability", "low", "high", "n", "largest"
 
 @dataclass(frozen=True)
 class Groups:
-    """Texts as points in groups. `number` is the group of each, from 0; `inside` the share of its ties each group keeps."""
+    """Texts as points in groups: `number` is the group of each, from 0."""
 
     number: np.ndarray
     graph: sparse.csr_matrix
     stability: pd.DataFrame
-    inside: np.ndarray
     is_mixed: np.ndarray  # one flag per group
 
 
@@ -52,9 +51,8 @@ def grouped(points: np.ndarray, k: int | None, seed: int) -> Groups:
     graph = fuzzy_graph(points)
     number = partition(graph, k, seed) if k else _without_heap(graph, _by_stability(curve), seed)
     number = np.unique(number, return_inverse=True)[1]  # none may be empty
-    inside = kept_inside(graph, number)
-    none = np.zeros(len(inside), dtype=bool)
-    return Groups(number, graph, curve, inside, _mixed(inside, number) if k is None else none)
+    none = np.zeros(number.max() + 1, dtype=bool)
+    return Groups(number, graph, curve, _mixed(kept_inside(graph, number), number) if k is None else none)
 
 
 def core(n: int, seed: int, at_most: int | None = None) -> np.ndarray:
@@ -125,28 +123,27 @@ def _mixed(inside: np.ndarray, number: np.ndarray) -> np.ndarray:
 
 
 def landmarks(number: np.ndarray, seed: int) -> np.ndarray:
-    """Positions of the texts that stand for their groups: all, or 5,000 by lot and of each group at least 60."""
+    """Positions of the texts that stand for their groups (-1 is one too): all, or 5,000 by lot and of each at least 60."""
     if len(number) <= _LANDMARKS:
         return np.arange(len(number))
     drawn = np.random.default_rng(seed).permutation(len(number))
     order = drawn[np.argsort(number[drawn], kind="stable")]
-    start = np.searchsorted(number[order], np.arange(number.max() + 1))
-    rank = np.empty(len(number), dtype=int)
-    rank[order] = np.arange(len(number)) - start[number[order]]  # of each text within its group, by lot
+    rank = np.empty(len(number), dtype=int)  # of each text within its group, by lot
+    rank[order] = np.arange(len(number)) - np.searchsorted(number[order], number[order])
     chosen = np.zeros(len(number), dtype=bool)
     chosen[drawn[:_LANDMARKS]] = True
     return np.flatnonzero(chosen | (rank < _OF_EACH))
 
 
 def joined(points: np.ndarray, placed: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """For each point the group with the most weight among its 15 nearest placed texts; -1 where it has nothing in common."""
+    """For each point the group (-1 or more) with most weight among its 15 nearest placed texts; -1 with nothing in common."""
     # In double precision, so that a row's neighbours do not depend on the rows it is multiplied with.
     near, cosine = neighbours(points.astype(float), min(N_NEIGHBOURS, len(placed)), among=placed.astype(float))
-    wide = int(number.max()) + 1
-    cell = np.arange(len(points))[:, None] * wide + number[near]
+    wide = int(number.max()) + 2
+    cell = np.arange(len(points))[:, None] * wide + number[near] + 1
     votes = np.bincount(cell.ravel(), weights=np.maximum(cosine, 0).ravel(), minlength=len(points) * wide)
     votes = votes.reshape(len(points), wide).round(9)
-    return np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), -1)
+    return np.where(votes.max(axis=1) > 0, votes.argmax(axis=1) - 1, -1)
 
 
 def nearest_to(centres: np.ndarray, points: np.ndarray, number: np.ndarray) -> tuple[list[np.ndarray], list[int | None]]:

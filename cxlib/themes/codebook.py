@@ -27,6 +27,7 @@ from cxlib.themes.texts import essence, first_positions, plain
 
 NO_CHANGES = pd.DataFrame(columns=["version", "kind", "theme", "name", "other", "other_name", "n"])
 _WORD = re.compile(r"\w+")
+ANEW = -3  # a text that is known, but not its theme
 _BLOCK = 5_000  # texts placed at once
 
 
@@ -59,17 +60,19 @@ class Codebook:
         codebook: not on the other texts, not on when it is asked.
         """
         with threadpool_limits(1):  # sums over several threads differ in the last digit
-            return assigned_to(self.kept, [plain(text) for text in texts])
+            return _labels([plain(text) for text in texts], self.kept)
 
     def applied(self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0) -> Codebook:
         """The same themes as they stand in these texts: `labels` as `assign` gives them, and every table counted anew."""
         said = [plain(text) for text in texts]
-        _check(None, seed, len(texts), len(set(said) - {""}))
         with threadpool_limits(1):
-            read = Read.of(said, self.kept.model, seed, self.kept.boilerplate)
-            theme, labels = self.kept.assigned(read.whole), assigned_to(self.kept, said)
+            read = Read.of(said, self.kept.model, seed, boilerplate=self.kept.boilerplate)
+            found = themes_of(said, self.kept)
+            theme = np.array([found[text] for text in read.whole])
+            if (theme < 0).all():
+                raise DataError(f"none of the {len(said):,} texts is about a theme of this codebook: refit it, or fit another")
             names = dict(zip(self.table["theme"].tolist(), self.table["name"].tolist(), strict=True))
-            book = described(read, self.kept, theme, fuzzy_graph(read.points), labels, customers, names)
+            book = described(read, self.kept, theme, fuzzy_graph(read.points), said, customers, names)
         return replace(book, stability=self.stability, why=self.why, version=self.version, changes=self.changes)
 
     def refit(
@@ -107,7 +110,7 @@ class Codebook:
         return refitted(self, texts, customers, seed)
 
     def save(self, path: str | Path) -> Path:
-        """Keep it in one file, such as DATA/codebook.npz. A language model is not kept in it, only which one it was."""
+        """Keep it in one file, such as DATA/codebooks/0001.npz. A language model is not kept in it, only which one it was."""
         from cxlib.themes.files import save
 
         return save(self, path)
@@ -126,11 +129,10 @@ class Kept:
 
     model: TextModel
     boilerplate: Boilerplate
-    points: np.ndarray  # of texts that stand for their groups
-    group: np.ndarray  # of each of them
-    theme: np.ndarray  # of each group; -1 = mixed
+    points: np.ndarray  # of texts that stand for their themes
+    theme: np.ndarray  # of each of them; -1 = mixed
     known: np.ndarray  # hashes of the essences of the texts it was fitted on, rising
-    known_group: np.ndarray  # of each; -1 where it is asked for anew, as for a text that is not known
+    known_theme: np.ndarray  # of each; `ANEW` where it is asked for anew, as for a text that is not known
     pins: tuple[tuple[str, int], ...] = ()  # plain words that an analyst has tied to a theme, before all else
 
     def assigned(self, distinct: Sequence[str]) -> np.ndarray:
@@ -146,16 +148,21 @@ class Kept:
     def _assigned(self, texts: Sequence[str]) -> np.ndarray:
         hashes = hashed(texts)
         place = np.searchsorted(self.known, hashes).clip(max=len(self.known) - 1)
-        known = (self.known[place] == hashes) & (self.known_group[place] >= 0)
-        group = np.where(known, self.known_group[place], -1)
-        if not known.all():
-            new = np.flatnonzero(~known)
+        theme = np.where(self.known[place] == hashes, self.known_theme[place], ANEW)
+        if len(new := np.flatnonzero(theme == ANEW)):
             points = self.model.place(self.boilerplate.dropped([texts[i] for i in new.tolist()]))
-            group[new] = joined(points, self.points, self.group)
-        theme = np.append(self.theme, MIXED)[group]
+            theme[new] = joined(points, self.points, self.theme)
         for words, pinned in self.pins:
             theme[[f" {words} " in f" {' '.join(_WORD.findall(text))} " for text in texts]] = pinned
         return theme
+
+    def remembering(self, found: Mapping[str, int]) -> Kept:
+        """The same with the themes of these plain texts beside those it knows; of near duplicates the first one's counts."""
+        texts, told = sorted(found), self.known_theme != ANEW
+        hashes = np.concatenate([self.known[told], hashed(texts), self.known[~told]])
+        themes = np.concatenate([self.known_theme[told], [found[text] for text in texts], self.known_theme[~told]])
+        known, first = np.unique(hashes, return_index=True)
+        return replace(self, known=known, known_theme=themes[first].astype(int))
 
 
 def hashed(texts: Sequence[str]) -> np.ndarray:
@@ -221,14 +228,14 @@ def fit(
     ([1, 0, 1, 0, -2], [1, 0])
     """
     said = [plain(text) for text in texts]
-    _check(k, seed, len(texts), len(representatives(said)))
     with threadpool_limits(1):
-        read = Read.of(said, text_model, seed)
+        read = Read.of(said, text_model, seed, k=k)
         groups = grouped(read.points, k, seed)
-        kept = read.kept(groups.number, np.where(groups.is_mixed, MIXED, np.arange(len(groups.inside))), seed)
-        labels = assigned_to(kept, said)
-        kept, labels = _by_size(kept, labels, groups.number)
-        book = described(read, kept, kept.theme[groups.number], groups.graph, labels, customers)
+        theme = np.where(groups.is_mixed[groups.number], MIXED, groups.number)
+        theme = _by_size(theme, _labels(said, read.kept(theme, seed)))
+        kept = read.kept(theme, seed)
+        kept = kept.remembering(themes_of(said, kept))
+        book = described(read, kept, theme, groups.graph, said, customers)
         return replace(book, stability=groups.stability)
 
 
@@ -242,23 +249,31 @@ class Read:
     model: TextModel
     why: str
     boilerplate: Boilerplate
-    first: dict[str, int]  # where each plain text stands first
-    n_distinct: int
+    n_distinct: int  # of all texts
 
     @classmethod
-    def of(cls, said: Sequence[str], text_model: str | TextModel, seed: int, boilerplate: Boilerplate | None = None) -> Read:
-        distinct = representatives(said)  # in an order of its own, so that the order of the input cannot matter
+    def of(
+        cls,
+        said: Sequence[str],
+        text_model: str | TextModel,
+        seed: int,
+        *,
+        k: int | None = None,
+        boilerplate: Boilerplate | None = None,
+    ) -> Read:
+        distinct = _representatives(said)  # in an order of its own, so that the order of the input cannot matter
+        _check(k, seed, len(said), len(distinct))
         whole = [distinct[i] for i in core(len(distinct), seed)]
         boilerplate = Boilerplate.of(whole) if boilerplate is None else boilerplate
         cut = boilerplate.dropped(whole)
         model, points, why = chosen(cut, text_model, seed)
-        return cls(whole, cut, points, model, why, boilerplate, first_positions(said), len(distinct))
+        return cls(whole, cut, points, model, why, boilerplate, len(distinct))
 
-    def kept(self, group: np.ndarray, theme: np.ndarray, seed: int) -> Kept:
-        """What gives any text its theme, once these texts are in groups and the groups are themes."""
-        some, hashes = landmarks(group, seed), hashed(self.whole)
-        order = np.argsort(hashes)
-        return Kept(self.model, self.boilerplate, self.points[some], group[some], theme, hashes[order], group[order])
+    def kept(self, theme: np.ndarray, seed: int) -> Kept:
+        """What gives any text its theme, once these texts have theirs."""
+        some, nothing = landmarks(theme, seed), np.empty(0, dtype=int)
+        kept = Kept(self.model, self.boilerplate, self.points[some], theme[some], nothing.astype(np.uint64), nothing)
+        return kept.remembering(dict(zip(self.whole, theme.tolist(), strict=True)))
 
 
 def described(
@@ -266,18 +281,19 @@ def described(
     kept: Kept,
     theme: np.ndarray,
     graph: sparse.csr_matrix,
-    labels: np.ndarray,
+    said: Sequence[str],
     customers: Sequence | pd.Series | None,
     names: Mapping[int, str] | None = None,
 ) -> Codebook:
-    """The codebook of texts whose themes are known: `theme` of each text read, `labels` of every text; `names` that stay."""
+    """The codebook of texts, `said` plainly: `theme` is that of each text read, `kept` gives all of them; `names` stay."""
+    labels, first = _labels(said, kept), first_positions(said)
     inside = np.flatnonzero(theme >= 0)
     ids, row = np.unique(theme[inside], return_inverse=True)
     points, graph = read.points[inside], graph[inside][:, inside]
     member = sparse.csr_matrix((np.ones(len(row)), (row, np.arange(len(row)))), shape=(len(ids), len(row)))
     centres = normalize(member @ points)
     typical, dissenting = nearest_to(centres, points, row)
-    stands = [read.first[read.whole[i]] for i in inside]
+    stands = [first[read.whole[i]] for i in inside]
     table = name_themes([read.cut[i] for i in inside], row).assign(theme=ids, inside=kept_inside(graph, row))
     table["name"] = [(names or {}).get(theme, name) for theme, name in zip(ids.tolist(), table["name"], strict=True)]
     table["typical"] = [tuple(stands[i] for i in some) for some in typical]
@@ -293,23 +309,35 @@ def described(
         n_distinct=read.n_distinct,
         n_empty=int((labels == NO_TEXT).sum()),
         n_mixed=int((labels == MIXED).sum()),
-        n_cut=sum(map(str.__ne__, read.whole, read.cut)),
+        n_cut=_n_cut(said, kept.boilerplate),
         text_model=read.model.name,
         why=read.why,
         kept=kept,
     )
 
 
-def assigned_to(kept: Kept, said: Sequence[str]) -> np.ndarray:
+def themes_of(said: Sequence[str], kept: Kept) -> dict[str, int]:
+    """The theme of each distinct plain text that has words."""
     distinct = sorted(set(said) - {""})
-    found = dict(zip(distinct, kept.assigned(distinct).tolist(), strict=True))
+    return dict(zip(distinct, kept.assigned(distinct).tolist(), strict=True))
+
+
+def _labels(said: Sequence[str], kept: Kept) -> np.ndarray:
+    found = themes_of(said, kept)
     return np.array([found.get(text, NO_TEXT) for text in said], dtype=int)
+
+
+def _n_cut(said: Sequence[str], boilerplate: Boilerplate) -> int:
+    """In how many of the texts is there something to drop?"""
+    distinct = sorted(set(said))
+    cut = {text for text, left in zip(distinct, boilerplate.dropped(distinct), strict=True) if left != text}
+    return sum(text in cut for text in said)
 
 
 _COLUMNS = ["theme", "name", "n", "share", "low", "high", "keywords", "inside", "typical", "dissenting"]
 
 
-def representatives(said: Iterable[str]) -> list[str]:
+def _representatives(said: Iterable[str]) -> list[str]:
     """Of plain texts that differ in digits and signs only, the one that comes first in the alphabet; in that order."""
     found: dict[str, str] = {}
     for text in sorted(set(said) - {""}):
@@ -330,12 +358,10 @@ def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
         raise DataError(f"seed={seed} is negative: use 0 or more")
 
 
-def _by_size(kept: Kept, labels: np.ndarray, number: np.ndarray) -> tuple[Kept, np.ndarray]:
-    """Themes numbered by size: the largest is 0; of two as large, the one whose first text comes first in the alphabet."""
-    found = np.flatnonzero(kept.theme >= 0)
-    sizes = np.bincount(labels[labels >= 0], minlength=len(kept.theme))
-    earliest = np.unique(number, return_index=True)[1]
-    new = np.full(len(kept.theme) + 2, MIXED)
-    new[found[np.lexsort((earliest[found], -sizes[found]))]] = np.arange(len(found))
-    new[NO_TEXT] = NO_TEXT
-    return replace(kept, theme=new[:-2]), new[labels]
+def _by_size(theme: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Themes numbered by their labels: the largest is 0; of two as large, the one whose first text comes first."""
+    found, earliest = np.unique(theme[theme >= 0], return_index=True)
+    sizes = np.bincount(labels[labels >= 0], minlength=found.max() + 1)[found]
+    new = np.full(found.max() + 2, MIXED)  # the last one is for -1
+    new[found[np.lexsort((earliest, -sizes))]] = np.arange(len(found))
+    return new[theme]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cxlib.schema import DataError, nearest
-from cxlib.themes.codebook import Codebook, Kept
+from cxlib.themes.codebook import ANEW, Codebook, Kept
 from cxlib.themes.graph import fuzzy_graph, partition
 from cxlib.themes.texts import plain
 
@@ -62,7 +62,8 @@ def edited(book: Codebook, edits: Mapping[str, list[dict[str, Any]]]) -> Codeboo
         for edit in edits.get(kind, []):
             if kind == "merge":
                 first, *others = [_theme(asked, names) for asked in edit["themes"]]
-                kept = replace(kept, theme=np.where(np.isin(kept.theme, others), first, kept.theme))
+                here, known = (np.where(np.isin(of, others), first, of) for of in (kept.theme, kept.known_theme))
+                kept = replace(kept, theme=here, known_theme=known)
                 names = {theme: name for theme, name in names.items() if theme not in others}
                 names[first] = edit.get("name", names[first])
                 continue
@@ -94,17 +95,15 @@ def _words(words: object) -> str:
 
 
 def _split(kept: Kept, theme: int, into: int, next_theme: int) -> Kept:
-    """The theme's texts grouped once more; those it was fitted on that do not stand for it are given their part as new ones."""
-    of = np.flatnonzero(kept.theme[kept.group] == theme)
+    """The theme's texts grouped once more; those that do not stand for it are given their part as new ones are."""
+    of = np.flatnonzero(kept.theme == theme)
     if not isinstance(into, int) or not 2 <= into <= len(of) // 2:
         raise DataError(
             f"{FILE} asks to split theme {theme} into {into!r}: it has {len(of)} texts to split, ask for 2 or a few"
         )
     part = np.unique(partition(fuzzy_graph(kept.points[of]), into), return_inverse=True)[1]
-    rank = np.empty(into, dtype=int)
-    rank[np.argsort(-np.bincount(part, minlength=into), kind="stable")] = np.arange(into)
-    group = kept.group.copy()
-    group[of] = len(kept.theme) + rank[part]
-    themes = np.append(kept.theme, [theme, *range(next_theme, next_theme + into - 1)])
-    known_group = np.where(np.append(kept.theme, -1)[kept.known_group] == theme, -1, kept.known_group)
-    return replace(kept, group=group, theme=themes, known_group=known_group)
+    names = np.empty(into, dtype=int)
+    names[np.argsort(-np.bincount(part, minlength=into), kind="stable")] = [theme, *range(next_theme, next_theme + into - 1)]
+    parted = kept.theme.copy()
+    parted[of] = names[part]
+    return replace(kept, theme=parted, known_theme=np.where(kept.known_theme == theme, ANEW, kept.known_theme))

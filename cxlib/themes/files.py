@@ -21,7 +21,7 @@ from cxlib.themes.models import model_of, stored
 _FORM = 1  # raise it when the file changes in a way that an older program cannot read
 _TABLES = ("table", "stability", "places", "mixing", "changes")
 _PLAIN = ("n_texts", "n_distinct", "n_empty", "n_mixed", "n_cut", "text_model", "why", "version")
-_ARRAYS = ("points", "group", "theme", "known", "known_group")
+_ARRAYS = ("points", "theme", "known", "known_theme")
 
 
 def save(book: Codebook, path: str | Path) -> Path:

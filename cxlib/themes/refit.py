@@ -13,7 +13,7 @@ from scipy.sparse import csgraph
 from threadpoolctl import threadpool_limits
 
 from cxlib.themes.clusters import kept_inside
-from cxlib.themes.codebook import NO_CHANGES, Codebook, Read, assigned_to, described, hashed
+from cxlib.themes.codebook import ANEW, NO_CHANGES, Codebook, Kept, Read, described, hashed, themes_of
 from cxlib.themes.graph import fuzzy_graph, partition
 from cxlib.themes.layout import mixing
 from cxlib.themes.shares import MIXED
@@ -43,19 +43,17 @@ def refitted(
         theme = old.kept.assigned(read.whole)
         is_new = ~np.isin(hashed(read.whole), old.kept.known)
         graph = fuzzy_graph(read.points)
-        n_old = int(old.kept.theme.max()) + 1
+        n_old = int(max(old.kept.theme.max(), old.kept.known_theme.max())) + 1
         wanted = int(np.ceil(len(np.unique(theme[theme >= 0])) * (1 + _MORE))) + 1
         fresh = np.unique(partition(graph, min(wanted, len(read.whole)), seed), return_inverse=True)[1]
         grown, events = _born(theme, graph, is_new, n_old)
         grown, parted = _split(grown, fresh, is_new, kept_inside(graph, fresh), n_old)
         grown, joined = _merged(grown, graph, n_old)
         events += [*parted, *joined, *_died(theme, is_new, n_old)]
-        group = np.where(grown >= 0, grown, grown.max() + 1)  # the mixed ones are a group of their own
-        number = np.append(np.arange(grown.max() + 1), MIXED)
-        kept = replace(read.kept(group, number, seed), pins=old.kept.pins)
-        labels = assigned_to(kept, said)
+        kept = _with_old(read.kept(grown, seed), old.kept, events)
+        kept = replace(kept.remembering(themes_of(said, kept)), pins=old.kept.pins)
         names = dict(zip(old.table["theme"].tolist(), old.table["name"].tolist(), strict=True))
-        book = described(read, kept, grown, graph, labels, customers, names)
+        book = described(read, kept, grown, graph, said, customers, names)
     changes = _listed(events, {**names, **dict(zip(book.table["theme"], book.table["name"], strict=True))}, old.version + 1)
     history = replace(book, stability=old.stability, why=old.why, version=old.version + 1)
     return replace(history, changes=pd.concat([old.changes, changes], ignore_index=True)), changes
@@ -124,6 +122,20 @@ def _merged(theme: np.ndarray, graph: sparse.csr_matrix, n_old: int) -> tuple[np
             grown[theme == goes] = stays
             gone |= {stays, goes}
     return grown, events
+
+
+def _with_old(kept: Kept, old: Kept, events: Sequence[Event]) -> Kept:
+    """With the themes of old texts that were not read this time; where theirs was split they are asked for anew."""
+    left = ~np.isin(old.known, kept.known)
+    theme = old.known_theme[left]
+    for kind, one, other, _ in events:
+        if kind == MERGE:
+            theme = np.where(theme == one, other, theme)
+        elif kind == SPLIT:
+            theme = np.where(theme == other, ANEW, theme)
+    known = np.append(kept.known, old.known[left])
+    order = np.argsort(known)
+    return replace(kept, known=known[order], known_theme=np.append(kept.known_theme, theme)[order])
 
 
 def _died(theme: np.ndarray, is_new: np.ndarray, n_old: int) -> list[Event]:
