@@ -16,7 +16,7 @@ from cxlib.schema import DataError
 from cxlib.simulate import topics
 from cxlib.simulate.moves import simulate_moves
 from cxlib.simulate.plan import N_TOPICS
-from cxlib.themes import effects, tickets
+from cxlib.themes import effects
 from cxlib.themes.costs import OUTCOMES, costs
 from cxlib.themes.fixes import fix_list
 
@@ -232,7 +232,7 @@ def test_without_dates_every_row_says_why(tmp_path):
     found = costs(asks, log, journey.cases(log, dataset), dataset.tables)
     assert set(found.table["why"]) == {"nothing is dated, so there are no cases"}
     assert found.of("call")["name"].notna().all()
-    assert fix_list(found, asks, tickets.ticket_texts(dataset)).table.empty
+    assert fix_list(found, asks).table.empty
 
 
 @pytest.fixture(scope="module")
@@ -240,11 +240,11 @@ def of_demo(demo):
     dataset = store.open_dataset(demo)
     log = eventlog.compile(dataset)
     asks = themes.of_tickets(dataset, log, k=14)
-    return dataset, asks, costs(asks, log, journey.cases(log, dataset), dataset.tables), tickets.ticket_texts(dataset)
+    return dataset, asks, costs(asks, log, journey.cases(log, dataset), dataset.tables)
 
 
 def test_in_the_demo_no_theme_is_called_costly_since_its_topics_differ_in_severity_alone(of_demo):
-    _, _, found, _ = of_demo
+    _, _, found = of_demo
     calls = found.of("call")
     assert (calls["q_value"] > 0.05).all()
     assert abs(calls["effect"]).mean() < 0.6 * abs(calls["mean"] - calls["mean_others"]).mean()
@@ -254,8 +254,8 @@ def test_in_the_demo_no_theme_is_called_costly_since_its_topics_differ_in_severi
 
 
 def test_the_fix_list_ranks_by_calls_and_names_the_articles_of_the_topic(of_demo):
-    dataset, asks, found, texts = of_demo
-    fixes = fix_list(found, asks, texts, dataset.tables["articles"])
+    dataset, asks, found = of_demo
+    fixes = fix_list(found, asks, dataset.tables["articles"])
     assert fixes.table["calls"].is_monotonic_decreasing
     assert fixes.table["has_article"].sum() >= 12  # measured: all 14
     titles = fixes.table.set_index("name")["title"]
@@ -265,10 +265,10 @@ def test_the_fix_list_ranks_by_calls_and_names_the_articles_of_the_topic(of_demo
 
 
 def test_a_theme_whose_articles_are_gone_has_none(of_demo):
-    dataset, asks, found, texts = of_demo
+    dataset, asks, found = of_demo
     articles = dataset.tables["articles"]
     gone = ~articles["title"].str.contains("page|load|service status|Browser", case=False)
-    fixes = fix_list(found, asks, texts, articles[gone]).table.set_index("name")
+    fixes = fix_list(found, asks, articles[gone]).table.set_index("name")
     slow = next(name for name in fixes.index if "slow" in name)
     assert not fixes.at[slow, "has_article"]
     assert isinstance(fixes.at[slow, "title"], str)
@@ -282,25 +282,23 @@ def test_a_theme_whose_articles_are_gone_has_none(of_demo):
     ],
 )
 def test_without_articles_it_is_said_and_nothing_is_called_missing(of_demo, articles, why):
-    _, asks, found, texts = of_demo
-    fixes = fix_list(found, asks, texts, articles)
+    _, asks, found = of_demo
+    fixes = fix_list(found, asks, articles)
     assert fixes.why == why
     assert fixes.table["has_article"].isna().all()
 
 
-def test_a_hostile_title_is_redacted_and_a_wrong_number_of_texts_refused(of_demo):
-    _, asks, found, texts = of_demo
+def test_a_hostile_title_is_redacted_and_articles_without_words_refused(of_demo):
+    _, asks, found = of_demo
     title = "<img src=x> refund by jane@example.com"
-    fixes = fix_list(found, asks, texts, pd.DataFrame({"article_id": ["1"], "title": [title]}))
+    fixes = fix_list(found, asks, pd.DataFrame({"article_id": ["1"], "title": [title]}))
     assert set(fixes.table["title"]) == {"<img src=x> refund by [e-mail]"}
-    with pytest.raises(DataError, match="give one per ticket"):
-        fix_list(found, asks, texts[1:])
     with pytest.raises(DataError, match="neither title nor body"):
-        fix_list(found, asks, texts, pd.DataFrame({"article_id": ["1"]}))
+        fix_list(found, asks, pd.DataFrame({"article_id": ["1"]}))
 
 
 def test_any_model_that_places_texts_will_do(of_demo):
-    dataset, asks, found, texts = of_demo
+    dataset, asks, found = of_demo
     model = SimpleNamespace(place=lambda some: np.ones((len(some), 1)))
-    fixes = fix_list(found, asks, texts, dataset.tables["articles"], model=model)
+    fixes = fix_list(found, asks, dataset.tables["articles"], text_model=model)
     assert not fixes.table["has_article"].any()

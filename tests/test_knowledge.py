@@ -38,7 +38,7 @@ def test_the_nearest_are_those_of_scikit_learn():
     model, rows = lexical([plain(text) for text in distinct])
     query = "my refund is late"
     cosine, place = NearestNeighbors(n_neighbors=8, metric="cosine").fit(rows).kneighbors(model.place([query]))
-    found = similar(texts, query, 8, model=model)
+    found = similar(texts, query, 8, text_model=model)
     assert found["cosine"].to_numpy() == pytest.approx(1 - cosine[0])
     assert set(found["text"][:3]) == {distinct[i] for i in place[0][:3]} or len(set(found["cosine"].round(6))) < 8
 
@@ -50,7 +50,7 @@ def test_equal_texts_count_once_at_their_first_position_and_ties_go_by_position(
     assert found["cosine"][0] == pytest.approx(1)
     assert found["text"][0] == "late refund"
     flat = type("Flat", (), {"place": lambda self, some: np.ones((len(some), 1))})()
-    assert similar(list("cab"), "x", 3, model=flat)["position"].tolist() == [0, 1, 2]
+    assert similar(list("cab"), "x", 3, text_model=flat)["position"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("texts", "query"), [([], "a b"), ([None, "", "!?"], "a b"), (["a b"], ""), (["a b"], "[e-mail]")])

@@ -187,7 +187,7 @@ def test_without_words_on_either_side_there_is_nothing_to_compare(asked, message
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"text_model": "bert"}, "text_model='bert' cannot place texts: use \"lexical\""),
+        ({"text_model": "bert"}, "text_model='bert' is none"),
         ({"customers": (["a"], ["b", "c"])}, "customers must be .old, new., with 1 and 1 entries"),
         ({"denser": 0.5}, "denser=0.5.*use 1 or more"),
         ({"deals": 5}, "deals=5.*19 or more"),

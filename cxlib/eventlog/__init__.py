@@ -15,6 +15,7 @@ from cxlib.eventlog.kernels import (
     returned,
     settled,
     settled_until,
+    sought,
     stepped,
 )
 from cxlib.eventlog.log import NO_MOOD, NO_WAIT, NO_WORD, POOL, EventLog, spread
@@ -39,6 +40,7 @@ __all__ = [
     "run_compile",
     "settled",
     "settled_until",
+    "sought",
     "spread",
     "stepped",
 ]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxlib.eventlog.files import is_dataset
 from cxlib.eventlog.log import EventLog
-from cxlib.eventlog.sorting import _places, compile
+from cxlib.eventlog.sorting import cache_places, compile
 from cxlib.schema import DataError
 
 _ABOUT = """Sort touches into a log by customer, case and time, once; every later question maps it from the cache.
@@ -93,7 +93,7 @@ def _span(log: EventLog) -> str:
 
 def _lying(cache: Path | None, dataset: Path | None) -> Iterator[tuple[int, int]]:
     """Which logs lie in the places that are looked at: folders by what tells them from those made later under their name."""
-    for place in _places(cache, dataset):
+    for place in cache_places(cache, dataset):
         for folder in place.glob("log-*"):
             yield _identity(folder)
 

@@ -68,6 +68,12 @@ def first_touch(log: EventLog, wanted: np.ndarray) -> np.ndarray:
     return np.where(here < log.case_start[1:], here, log.n_touches)
 
 
+def sought(log: EventLog) -> np.ndarray:
+    """The position of the touch at which help was first sought: the case's first touch where it never was."""
+    found = first_touch(log, log.stage >= log.problem_from)
+    return np.where(found < log.n_touches, found, log.case_start[:-1])
+
+
 def _next(wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """A function that gives, for positions, the first wanted one from there on; the length where there is none.
 

@@ -108,7 +108,7 @@ def compile(
     names = {"case": case, "user": user, "at": at, "stage": stage, "tie": tie}
     key = json.dumps([content(files), names, None if settings is None else settings.as_toml()], default=str)
     with _failing_in_one_line(source, memory):
-        return _cached(key, _places(cache, None), lambda: of_files(files, names, settings, memory))
+        return _cached(key, cache_places(cache, None), lambda: of_files(files, names, settings, memory))
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _failing_in_one_line(source: str | Path, memory: str) -> Iterator[None]:
 def _of_dataset(dataset: Dataset, cache: str | Path | None, memory: str) -> EventLog:
     con = dataset.connection
     limit_memory(con, memory)
-    places = _places(cache, dataset.path)
+    places = cache_places(cache, dataset.path)
     return _cached(dataset.fingerprint, places, lambda: of_dataset(con, dataset.queries, dataset.settings))
 
 
@@ -203,7 +203,7 @@ def _mapped(folder: Path) -> EventLog | None:
         return None
 
 
-def _places(cache: str | Path | None, dataset: Path | None) -> list[Path]:
+def cache_places(cache: str | Path | None, dataset: Path | None) -> list[Path]:
     """Where the compiled log may lie: the folder asked for or CX_CACHE alone, else the dataset's own, else the user's cache."""
     if cache is not None or os.environ.get("CX_CACHE"):
         return [Path(cache if cache is not None else os.environ["CX_CACHE"])]

@@ -14,6 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cxlib.figures.style import CALM, HOT, INK, PALE, QUIET, axes, heat, plain
+from cxlib.stats import FALSE_DISCOVERY_RATE
 from cxlib.themes import Codebook, Costs, TicketThemes
 
 MOST = 20  # themes in one picture
@@ -89,7 +90,9 @@ def draw_theme_costs(asks: TicketThemes, found: Costs) -> Axes:
     ax.barh(y, sizes["share"], color=PALE, height=0.7)
     _across(ax, sizes["share"], sizes["low"], sizes["high"], y)
     _across(right, rows["burden"], rows["burden_low"], rows["burden_high"], y)
-    colours = ["white" if not row.q_value <= 0.05 else HOT if row.burden > 0 else CALM for row in rows.itertuples()]
+    colours = [
+        "white" if not row.q_value <= FALSE_DISCOVERY_RATE else HOT if row.burden > 0 else CALM for row in rows.itertuples()
+    ]
     right.scatter(rows["burden"], y, c=colours, edgecolor=INK, s=46, zorder=3)
     right.axvline(0, color=QUIET, linewidth=1, linestyle="--", zorder=0)
     ax.set_yticks(y, [plain(name, 36) for name in rows["name"]])

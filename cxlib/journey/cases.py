@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from cxlib.eventlog import NO_MOOD, EventLog, began, first_touch
+from cxlib.eventlog import NO_MOOD, EventLog, began, first_touch, sought
 from cxlib.journey.kinds import BLOCKED, NEW, REGULAR
 from cxlib.journey.reach import FORCED, OUTCOMES, outcome_codes
 from cxlib.store import Dataset
@@ -59,12 +59,6 @@ def cases(log: EventLog, dataset: Dataset | None = None) -> pd.DataFrame:
     if dataset is not None:
         known = pd.concat([known, _from_tables(log, dataset.tables, at)], axis=1)
     return known
-
-
-def sought(log: EventLog) -> np.ndarray:
-    """The position of the touch at which help was first sought: the case's first touch where it never was."""
-    found = first_touch(log, log.stage >= log.problem_from)
-    return np.where(found < log.n_touches, found, log.case_start[:-1])
 
 
 def earlier(

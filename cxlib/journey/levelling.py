@@ -199,10 +199,7 @@ def _signs(known: pd.DataFrame, columns: list[str]) -> tuple[np.ndarray | None, 
     if missing:
         there = "is not known" if missing[0] not in known else f"is known of fewer than {100 * KNOWN:.0f} % of a side"
         return None, f"{missing[0]} {there}"
-    both = known[list(SIGNS)].notna().all(axis=1).to_numpy()
-    found = np.zeros((len(known), 2))
-    found[both] = np.column_stack(stats.paired_scores(*(known.loc[both, name].to_numpy() for name in SIGNS)))
-    return found, ""
+    return stats.scores_of(known[list(SIGNS)]), ""
 
 
 def binned(chance: np.ndarray, is_first: np.ndarray) -> pd.DataFrame:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import NO_MOOD, EventLog, returned
-from cxlib.journey.cases import cases, sought
+from cxlib.eventlog import NO_MOOD, EventLog, returned, sought
+from cxlib.journey.cases import cases
 from cxlib.journey.levelling import binned, checked, drawn, known_shares, levelled
 from cxlib.schema import HOUR, duration
 

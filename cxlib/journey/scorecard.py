@@ -34,7 +34,6 @@ from cxlib.journey.outcomes import (
 )
 from cxlib.schema import duration
 
-LEVEL = 0.05  # of the false discovery rate of the flags
 BETTER, WORSE, UNCLEAR = "better", "worse", "unclear"
 
 
@@ -226,7 +225,7 @@ def _change(how: Measure, sums: np.ndarray, place: int) -> stats.Difference:
 def _verdict(change: stats.Difference, rising_is_better: bool) -> str:
     if np.isnan(change.p):
         return ""
-    if change.p > LEVEL or change.low <= 0 <= change.high:
+    if change.p > stats.FALSE_DISCOVERY_RATE or change.low <= 0 <= change.high:
         return UNCLEAR
     return BETTER if (change.change > 0) == rising_is_better else WORSE
 
@@ -244,4 +243,6 @@ def _flags(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     p = np.maximum(pairs["improved"], pairs["worsened_whole"])
     pairs = pairs.assign(global_metric=pairs["metric_whole"], global_change=pairs["change_whole"], p=p)
     pairs["q"] = stats.false_discovery(pairs["p"].to_numpy())
-    return pairs.loc[pairs["q"] <= LEVEL, _FLAGS].sort_values(["period", "q"], ignore_index=True), len(pairs)
+    return pairs.loc[pairs["q"] <= stats.FALSE_DISCOVERY_RATE, _FLAGS].sort_values(["period", "q"], ignore_index=True), len(
+        pairs
+    )

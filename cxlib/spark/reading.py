@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxlib.eventlog.files import parquet_files, refuse_unless_whole, stages_known, within_period
-from cxlib.eventlog.sorting import _places
+from cxlib.eventlog.sorting import cache_places
 from cxlib.eventlog.touches import LAST_SEQ, facts_of, microseconds, of_dataset, owned
 from cxlib.schema import DataError, nearest
 from cxlib.store import Dataset, Settings
@@ -56,7 +56,7 @@ def of_checked(session: SparkSession, dataset: Dataset) -> Touches:
 
 def _scratch(dataset: Dataset) -> tempfile.TemporaryDirectory:
     """A folder that lives as long as the log, in the first cache folder that can be written."""
-    for place in _places(None, dataset.path):
+    for place in cache_places(None, dataset.path):
         try:
             place.mkdir(parents=True, exist_ok=True)
             return tempfile.TemporaryDirectory(prefix=".spark-", dir=place)

@@ -9,7 +9,7 @@ from cxlib.stats.columns import numbers
 from cxlib.stats.counts import Departure, departure, deviance, poisson_fit, shared_dispersion
 from cxlib.stats.decomposition import Split, kitagawa, kitagawa_interval, simpson, table_products
 from cxlib.stats.difference import Difference, cross_sums, difference_from_sums, rate_interval, sums_against_rest, sums_in_a_row
-from cxlib.stats.hidden import STRONG, Corrected, corrected, e_value, e_value_of_mean, paired_scores
+from cxlib.stats.hidden import STRONG, Corrected, corrected, e_value, e_value_of_mean, paired_scores, scores_of
 from cxlib.stats.intervals import (
     LEVEL,
     crossed,
@@ -32,12 +32,13 @@ from cxlib.stats.markov import (
     with_more_ends,
     without,
 )
-from cxlib.stats.multiplicity import false_discovery
+from cxlib.stats.multiplicity import FALSE_DISCOVERY_RATE, false_discovery
 from cxlib.stats.nonresponse import for_all
 from cxlib.stats.resampling import mean_from_draws, resampled_sums, share_from_draws, size_from_draws
 from cxlib.stats.survival import cumulative_incidence, incidence_interval
 
 __all__ = [
+    "FALSE_DISCOVERY_RATE",
     "LEVEL",
     "STRONG",
     "Adjusted",
@@ -77,6 +78,7 @@ __all__ = [
     "ratio_interval",
     "ratio_sums",
     "resampled_sums",
+    "scores_of",
     "second_order",
     "share_from_draws",
     "share_from_sums",

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from cxlib.stats.adjustment import OVERLAP, _chance, _codes, _covariance, _estimate, _standard
 
@@ -166,6 +167,18 @@ def paired_scores(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     expected = np.outer(rows, columns)
     u, _, v = np.linalg.svd((table - expected) / np.sqrt(expected))
     return (u[:, 0] / np.sqrt(rows))[i], (v[0] / np.sqrt(columns))[j]
+
+
+def scores_of(signs: pd.DataFrame) -> np.ndarray:
+    """Two columns of categories as `paired_scores`, (row, 2); 0 where one of the two is missing.
+
+    >>> scores_of(pd.DataFrame({"a": ["low", "high", "low"], "b": ["calm", "mad", None]})).round(6).tolist()[2]
+    [0.0, 0.0]
+    """
+    both = signs.notna().all(axis=1).to_numpy()
+    found = np.zeros((len(signs), 2))
+    found[both] = np.column_stack(paired_scores(*(signs.loc[both, name].to_numpy() for name in signs)))
+    return found
 
 
 def e_value(ratio: float) -> float:

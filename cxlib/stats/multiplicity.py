@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+FALSE_DISCOVERY_RATE = 0.05  # of what is called different, new or clear
+
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
     """q-values: calling everything with q <= .05 a finding, at most 5 % of the findings are expected to be chance.

@@ -10,7 +10,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from cxlib import stats
-from cxlib.eventlog import NO_MOOD, EventLog, first_touch, returned
+from cxlib.eventlog import NO_MOOD, EventLog, first_touch, returned, sought
 from cxlib.schema import DAY, HOUR, DataError
 from cxlib.themes.effects import FEWEST, Side, burden, effects, p_value, too_few
 from cxlib.themes.shares import MIXED
@@ -156,15 +156,14 @@ def _themes_of_cases(asks: TicketThemes | np.ndarray, log: EventLog, tables: Map
 
 def _ends(log: EventLog) -> dict[str, np.ndarray]:
     """A kernel: what became of each case (NaN where it is not known), and where help was first sought."""
-    sought = first_touch(log, log.stage >= log.problem_from)
-    sought = np.where(sought < log.n_touches, sought, log.case_start[:-1])
+    asked = sought(log)
     last, back = log.case_start[1:] - 1, returned(log, 7 * DAY)
     return {
         CALL: (first_touch(log, log.stage == log.escalation) < log.n_touches).astype(float),
         REPEAT: np.where(back < 0, np.nan, back),
-        HOURS: np.maximum(0, log.case_end - log.at[sought]) / HOUR,
+        HOURS: np.maximum(0, log.case_end - log.at[asked]) / HOUR,
         MOOD: np.where(log.mood[last] == NO_MOOD, np.nan, log.mood[last] / 1000),
-        "first_stage": np.array(log.stages, dtype=object)[log.stage[sought]],
+        "first_stage": np.array(log.stages, dtype=object)[log.stage[asked]],
         "last_stage": np.array(log.stages, dtype=object)[log.stage[last]],
     }
 

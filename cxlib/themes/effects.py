@@ -30,10 +30,7 @@ class Side:
     @classmethod
     def of(cls, theme: np.ndarray, known: pd.DataFrame, key: np.ndarray) -> Side:
         told = {name: known[name].notna().to_numpy() for name in known}
-        scores = np.zeros((len(known), 2))
-        if set(SIGNS) <= set(known):
-            both = told[SIGNS[0]] & told[SIGNS[1]]
-            scores[both] = np.column_stack(stats.paired_scores(*(known.loc[both, name].to_numpy() for name in SIGNS)))
+        scores = stats.scores_of(known[list(SIGNS)]) if set(SIGNS) <= set(known) else np.zeros((len(known), 2))
         return cls(theme, key, told, {name: stats.numbers(known, [name]) for name in known}, scores)
 
     def where(self, rows: np.ndarray) -> Side:

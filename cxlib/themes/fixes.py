@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from cxlib import redact
+from cxlib import redact, stats
 from cxlib.redact import Gazetteer
 from cxlib.schema import DataError
 from cxlib.themes.costs import CALL, Costs
-from cxlib.themes.knowledge import placed
+from cxlib.themes.models import chosen
 from cxlib.themes.texts import TextModel, first_positions, plain
-from cxlib.themes.tickets import FALSE_DISCOVERY_RATE, TicketThemes
+from cxlib.themes.tickets import TicketThemes
 
 N_ARTICLES = 3  # nearest ones told of each theme
 CHANCE = 0.95  # near to an article is what is nearer than so many tickets of other themes
@@ -36,10 +35,9 @@ class FixList:
 def fix_list(
     found: Costs,
     asks: TicketThemes,
-    texts: Sequence[str],
     articles: pd.DataFrame | None = None,
     *,
-    model: TextModel | None = None,
+    text_model: str | TextModel = "lexical",
     hide: Gazetteer | None = None,
     seed: int = 0,
 ) -> FixList:
@@ -49,12 +47,10 @@ def fix_list(
     ----------
     found : Costs
         `costs(asks, ...)`.
-    texts : sequence of str
-        One redacted text per ticket, in the order of `asks.tickets`: `tickets.ticket_texts`.
     articles : DataFrame, optional
         The articles table: article_id, and title or body.
-    model : optional
-        Turns texts into rows of unit length (`place`); else the letters and words that the tickets share.
+    text_model : str
+        As in `fit`.
     hide : Gazetteer, optional
         Names that titles are redacted of, beside what has a shape of its own: `redact.gazetteer(dataset.tables)`.
 
@@ -70,7 +66,7 @@ def fix_list(
     Raises
     ------
     DataError
-        If there is not one text per ticket, or the articles have neither title nor body.
+        If the articles have neither title nor body.
 
     Notes
     -----
@@ -79,18 +75,14 @@ def fix_list(
     a short title can still match. With the built-in articles the right ones reach .28 to .82 of their topic's tickets, the best
     of the wrong ones .26. It says that the words match, not that the article helps, or is found.
     """
-    if len(texts) != len(asks.tickets):
-        raise DataError(
-            f"there are {len(texts):,} texts for {len(asks.tickets):,} tickets: give one per ticket, in their order"
-        )
     calls = found.of(CALL).dropna(subset="burden")
     table = calls[["theme", "name", "burden", "burden_low", "burden_high", "q_value", "n"]]
     table = table.set_axis(["theme", "name", "calls", "low", "high", "q_value", "n"], axis=1)
     table.insert(0, "rank", np.arange(1, len(table) + 1))
-    table["is_clear"] = (table["calls"] > 0) & (table["q_value"] <= FALSE_DISCOVERY_RATE)
+    table["is_clear"] = (table["calls"] > 0) & (table["q_value"] <= stats.FALSE_DISCOVERY_RATE)
     typical = asks.typical[asks.typical["fits"].astype(bool)].groupby("theme")["ticket_id"].agg(list)
     table["tickets"] = [typical.get(theme, []) for theme in table["theme"]]
-    near, n_articles, why = _articles(asks, texts, articles, model, hide, seed)
+    near, n_articles, why = _articles(asks, articles, text_model, hide, seed)
     best = near.drop_duplicates("theme").rename(columns={"matches": "has_article"})
     table = table.merge(best, on="theme", how="left").astype({"has_article": "boolean"})
     return FixList(table.fillna({"has_article": False} if not why else {}), near, n_articles, why)
@@ -101,9 +93,8 @@ _COLUMNS = ["theme", "article_id", "title", "cosine", "near", "matches"]
 
 def _articles(
     asks: TicketThemes,
-    texts: Sequence[str],
     articles: pd.DataFrame | None,
-    model: TextModel | None,
+    text_model: str | TextModel,
     hide: Gazetteer | None,
     seed: int,
 ) -> tuple[pd.DataFrame, int, str]:
@@ -116,13 +107,13 @@ def _articles(
         raise DataError("articles have neither title nor body: map one of them when importing")
     said = [plain("\n".join(part)) for part in zip(*parts, strict=True)]
     with_words = np.flatnonzero([bool(text) for text in said])
-    theme, tickets = asks.tickets["theme"].to_numpy(), [plain(text) for text in texts]
+    theme, tickets = asks.tickets["theme"].to_numpy(), [plain(text) for text in asks.texts]
     rows = np.flatnonzero((theme >= 0) & [bool(text) for text in tickets])
     if not len(with_words) or not len(rows):
         return nothing, len(with_words), "no article has a word" if len(rows) else "no ticket in a theme has a text"
     with threadpool_limits(1):
         distinct = sorted(first_positions(tickets[i] for i in rows))
-        model, points = placed(distinct, model, seed)
+        model, points, _ = chosen(distinct, text_model, seed)
         place = {text: i for i, text in enumerate(distinct)}
         cosine = points @ model.place([said[i] for i in with_words]).T
     near = cosine[[place[tickets[i]] for i in rows]].round(9)

@@ -10,7 +10,6 @@ import pandas as pd
 from cxlib import stats
 from cxlib.schema import DataError
 
-FALSE_DISCOVERY_RATE = 0.05
 _FEWEST_TICKETS = 20  # of a theme, before the last period
 _FEWEST_PERIODS = 6  # before the last one
 _FEWEST_FREE = 3  # degrees of freedom that the past must leave to its variation
@@ -88,7 +87,7 @@ def growth(counts: pd.DataFrame) -> Growth:
         table.loc[tested, ["expected", "ratio", "low", "high", "p_value"]] = np.column_stack(found[:5])
     table[_NUMBERS] = table[_NUMBERS].astype(float)
     table["q_value"] = stats.false_discovery(table["p_value"].to_numpy())
-    table = table.assign(grew=(table["ratio"] > 1) & (table["q_value"] <= FALSE_DISCOVERY_RATE), why=why)
+    table = table.assign(grew=(table["ratio"] > 1) & (table["q_value"] <= stats.FALSE_DISCOVERY_RATE), why=why)
     surest = np.where(table["ratio"] > 1, table["p_value"], 2 - table["p_value"])  # growth first, fall last
     return Growth(
         table=table.iloc[np.argsort(surest, kind="stable")].reset_index(drop=True),

@@ -13,8 +13,10 @@ from cxlib import redact, stats
 from cxlib.schema import DataError, nearest
 from cxlib.store import Dataset
 from cxlib.themes.chances import Draw
+from cxlib.themes.clusters import core
+from cxlib.themes.models import chosen
 from cxlib.themes.shares import customer_codes
-from cxlib.themes.texts import TextModel, first_positions, lexical, plain
+from cxlib.themes.texts import TextModel, first_positions, plain
 from cxlib.themes.tickets import ticket_texts
 
 NEAREST, RANDOM, CATEGORY = "nearest", "random", "same category"
@@ -40,7 +42,7 @@ class Replay:
 
 
 def similar(
-    texts: Sequence[str | None], query: str, n: int = 5, *, model: TextModel | None = None, seed: int = 0
+    texts: Sequence[str | None], query: str, n: int = 5, *, text_model: str | TextModel = "lexical", seed: int = 0
 ) -> pd.DataFrame:
     """Which texts are nearest to this one?
 
@@ -50,8 +52,8 @@ def similar(
         Redacted, such as the texts of `resolved`. Missing ones and those without a letter or digit are near to nothing.
     n : int
         How many at most.
-    model : optional
-        Turns texts into rows of unit length (`place`); else the letters and words that the texts share (`texts.lexical`).
+    text_model : str
+        As in `fit`.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def similar(
     if not distinct or not asked:
         return pd.DataFrame({"position": np.empty(0, int), "cosine": np.empty(0), "text": np.empty(0, object)})
     with threadpool_limits(1):
-        model, rows = placed(distinct, model, seed)
+        model, rows, _ = chosen(distinct, text_model, seed)
         cosine = (rows @ model.place([asked])[0]).round(9)
     order = np.argsort(-cosine, kind="stable")[:n]
     order = order[cosine[order] > 0]
@@ -107,7 +109,7 @@ def replay(
     n: int = 5,
     by: str = "time",
     category: str = "category",
-    model: TextModel | None = None,
+    text_model: str | TextModel = "lexical",
     seed: int = 0,
 ) -> Replay:
     """How often would one of the nearest resolved tickets have held the answer?
@@ -127,8 +129,8 @@ def replay(
         leak into the past, and customers who ask twice into both halves.
     category : str
         The column whose equals the second baseline draws from; left out where it is missing or is the answer itself.
-    model : optional
-        As in `similar`; else one fitted on the tickets learnt from when the first is asked about.
+    text_model : str
+        As in `fit`; "lexical" is fitted on the tickets learnt from when the first is asked about.
 
     Returns
     -------
@@ -162,7 +164,7 @@ def replay(
     if len(draw.asked) < _FEWEST:
         raise DataError(f"only {len(draw.asked)} tickets with a text and a {answer} can be asked about: {_FEWEST} are needed")
     with threadpool_limits(1):
-        near, cosine = _found(said, draw, n, model, seed)
+        near, cosine = _found(said, draw, n, text_model, seed)
     answers = pd.factorize(tickets[answer])[0]
     hit = ((answers[np.append(draw.learnt, -1)[near]] == answers[draw.asked][:, None]) & (near >= 0)).any(axis=1)
     chances = {RANDOM: draw.by_chance(answers, n)}
@@ -174,14 +176,16 @@ def replay(
     return Replay(table, pd.DataFrame(seen), answer, by, n)
 
 
-def replayed(dataset: Dataset, texts: Sequence[str], *, seed: int = 0) -> tuple[Replay | None, str]:
+def replayed(
+    dataset: Dataset, texts: Sequence[str], *, text_model: str | TextModel = "lexical", seed: int = 0
+) -> tuple[Replay | None, str]:
     """`replay` in time order for the first of resolution, close code and assignment group that the tickets have, or why not."""
     tickets = dataset.tables["tickets"] if "tickets" in dataset.tables else pd.DataFrame()
     answers = [name for name in _ANSWERS if name in tickets and tickets[name].notna().any()]
     if not answers:
         return None, "tickets have no resolution, close code or assignment group"
     try:
-        return replay(tickets, texts, answer=answers[0], seed=seed), ""
+        return replay(tickets, texts, answer=answers[0], text_model=text_model, seed=seed), ""
     except DataError as error:
         return None, str(error)
 
@@ -205,9 +209,9 @@ def _by_time(tickets: pd.DataFrame, usable: np.ndarray, seed: int) -> Draw:
     opened, over = (tickets[name].astype("datetime64[us, UTC]") for name in ("opened_at", "resolved_at"))
     dated = usable[opened.notna().to_numpy()[usable]]
     newer = dated[np.argsort(opened.to_numpy()[dated], kind="stable")][int(len(dated) * _LATER) :]
-    asked = newer[_some(len(newer), _MOST_ASKED, seed)]
+    asked = newer[core(len(newer), seed, _MOST_ASKED)]
     done = usable[over.notna().to_numpy()[usable]]
-    done = done[_some(len(done), _MOST_LEARNT, seed)]
+    done = done[core(len(done), seed, _MOST_LEARNT)]
     learnt = done[np.argsort(over.to_numpy()[done], kind="stable")]
     return Draw(asked, learnt, np.searchsorted(over.to_numpy()[learnt], opened.to_numpy()[asked]))
 
@@ -216,22 +220,18 @@ def _by_lot(_: pd.DataFrame, usable: np.ndarray, seed: int) -> Draw:
     half = np.zeros(len(usable), dtype=bool)
     half[np.random.default_rng(seed).permutation(len(usable))[: len(usable) // 2]] = True
     asked, learnt = usable[~half], usable[half]
-    asked, learnt = asked[_some(len(asked), _MOST_ASKED, seed)], learnt[_some(len(learnt), _MOST_LEARNT, seed)]
+    asked, learnt = asked[core(len(asked), seed, _MOST_ASKED)], learnt[core(len(learnt), seed, _MOST_LEARNT)]
     return Draw(asked, learnt, np.full(len(asked), len(learnt)))
 
 
-def _some(n: int, most: int, seed: int) -> np.ndarray:
-    return np.sort(np.random.default_rng(seed).choice(n, most, replace=False)) if n > most else np.arange(n)
-
-
-def _found(said: np.ndarray, draw: Draw, n: int, model: TextModel | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _found(said: np.ndarray, draw: Draw, n: int, text_model: str | TextModel, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Per ticket asked about, its nearest as places in `draw.learnt` (-1: no more) and the cosine of the first (0: none)."""
     near, best = np.full((len(draw.asked), n), -1), np.zeros(len(draw.asked))
     at_first = said[draw.learnt[: draw.before.min(initial=len(draw.learnt))]]
     fitted = sorted(first_positions(at_first if len(at_first) else said[draw.learnt]))
     if not fitted:
         return near, best
-    model, _ = placed([fitted[i] for i in _some(len(fitted), _MOST_FITTED, seed)], model, seed)
+    model, *_ = chosen([fitted[i] for i in core(len(fitted), seed, _MOST_FITTED)], text_model, seed)
     same, texts = pd.factorize(said[draw.learnt])  # np.unique would give each text the room of the longest
     rows = _in_blocks(model, texts)[same]
     for start in range(0, len(near), _BLOCK):
@@ -241,11 +241,6 @@ def _found(said: np.ndarray, draw: Draw, n: int, model: TextModel | None, seed: 
             found = _nearest(line[:seen], same, n)
             near[i, : len(found)], best[i] = found, line[found[0]] if len(found) else 0.0
     return near, best
-
-
-def placed(texts: Sequence[str], model: TextModel | None, seed: int) -> tuple[TextModel, np.ndarray]:
-    """The model, fitted on these texts if there is none yet, and their rows."""
-    return lexical(texts, seed) if model is None else (model, model.place(texts))
 
 
 def _in_blocks(model: TextModel, texts: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from cxlib.schema import DataError
 from cxlib.themes.clusters import FEWEST, curve_of, sample_of
 from cxlib.themes.texts import Lexical, TextModel, lexical
 
+AS_ASKED = "as asked for"
 _LONG = 30  # words, median: beyond, what a text is about is blurred in one row of a small language model
 _CLOSE = 0.05  # a partition that agrees with itself by so much better is the better one
 
@@ -18,13 +19,13 @@ _CLOSE = 0.05  # a partition that agrees with itself by so much better is the be
 def chosen(texts: Sequence[str], text_model: str | TextModel, seed: int) -> tuple[TextModel, np.ndarray, str]:
     """The model for these plain, distinct texts, a row of unit length for each, and why it was chosen."""
     if not isinstance(text_model, str):
-        return text_model, text_model.place(texts), "as asked for"
+        return text_model, text_model.place(texts), AS_ASKED
     if text_model == "auto":
         return _best(texts, seed)
     if text_model == "lexical":
-        return *lexical(texts, seed), "as asked for"
+        return *lexical(texts, seed), AS_ASKED
     model = _semantic(text_model)
-    return model, model.place(texts), "as asked for"
+    return model, model.place(texts), AS_ASKED
 
 
 def _best(texts: Sequence[str], seed: int) -> tuple[TextModel, np.ndarray, str]:

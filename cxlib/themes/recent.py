@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,25 +21,19 @@ class Recent:
     """What is new in a month: themes that were not there before, and themes that grew."""
 
     month: pd.Timestamp | None  # its first day; None where there are no two whole months
-    born: Emerging | None  # None without texts of this month and before
-    born_tickets: pd.DataFrame  # name, ticket_id of the typical new tickets
-    grown: Growth | None  # None with fewer than four whole months
-    names: pd.Series  # of the themes that `grown` speaks of
+    born: Emerging | None  # with the ids of the typical new tickets; None without texts of this month and before
+    grown: Growth | None  # by the themes' names; None with fewer than four whole months
 
 
-def recent(
-    dataset: Dataset, asks: TicketThemes, texts: Sequence[str], *, text_model: str | TextModel = "lexical", seed: int = 0
-) -> Recent:
+def recent(dataset: Dataset, asks: TicketThemes, *, text_model: str | TextModel = "lexical", seed: int = 0) -> Recent:
     """What do customers ask in the last whole month that they did not before, and of what do they ask more?
 
     Parameters
     ----------
     dataset, asks
         The data set and its tickets in themes: `of_tickets`.
-    texts : sequence of str
-        One redacted text per ticket, in the order of `asks.tickets`.
     text_model, seed
-        As in `emerging`.
+        As in `fit`.
 
     Returns
     -------
@@ -48,25 +41,25 @@ def recent(
         `born` compares the texts of the month with all earlier ones (`emerging`), by customer. `grown` compares each theme's
         share with its past (`growth`).
     """
-    names = asks.table.set_index("theme")["name"]
     months = sorted(asks.months["month"].unique())
-    none = pd.DataFrame(columns=["name", "ticket_id"])
     if len(months) < 2:
-        return Recent(None, None, none, None, names)
-    counts = asks.months.rename(columns={"month": "period"})[["theme", "period", "n"]]
-    grown = growth(counts) if len(months) >= _FEWEST else None
+        return Recent(None, None, None)
+    names = asks.table.set_index("theme")["name"]
+    counts = asks.months.rename(columns={"month": "period"}).assign(theme=asks.months["theme"].map(names))
+    grown = growth(counts[["theme", "period", "n"]]) if len(months) >= _FEWEST else None
     month = pd.Timestamp(months[-1])
-    old, new = _before_and_in(dataset, month)
-    said = [[texts[i] for i in rows] for rows in (old, new)]
+    periods = _before_and_in(dataset, month)
+    said = [asks.texts.iloc[rows].tolist() for rows in periods]
     if asks.source != "text" or not all(any(map(plain, part)) for part in said):
-        return Recent(month, None, none, grown, names)
-    tickets = dataset.tables["tickets"]
+        return Recent(month, None, grown)
+    tickets = dataset.tables["tickets"].reset_index(drop=True)
+    before, now = periods
     who = tickets.get("user_id")
-    customers = None if who is None else (who.iloc[old].tolist(), who.iloc[new].tolist())
+    customers = None if who is None else (who.iloc[before].tolist(), who.iloc[now].tolist())
     born = emerging(*said, text_model=text_model, customers=customers, seed=seed)
-    shown = born.table[["name", "typical"]].explode("typical", ignore_index=True)
-    ids = tickets["ticket_id"].to_numpy()[new[shown["typical"].to_numpy(int)]] if len(shown) else []
-    return Recent(month, born, shown[["name"]].assign(ticket_id=ids), grown, names)
+    ids = tickets["ticket_id"].to_numpy()[now]
+    shown = born.table.assign(tickets=[ids[list(places)].tolist() for places in born.table["typical"]])
+    return Recent(month, replace(born, table=shown), grown)
 
 
 def _before_and_in(dataset: Dataset, month: pd.Timestamp) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ Optional: pip install 'cxlib[semantic]'. Nothing of it is imported before `seman
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from cxlib.eventlog import progress
+from cxlib.eventlog.sorting import cache_places
 from cxlib.schema import DataError
 from cxlib.themes.encoders import Encoder, built_in, of_folder
-from cxlib.themes.kept import Kept
+from cxlib.themes.rows import Rows
 
 NAME = "semantic"
 _PART = 10_000  # texts after which the cache is written, so that little is lost where a long run is stopped
@@ -29,7 +29,7 @@ class Semantic:
 
     name: str
     encoder: Encoder
-    kept: Kept
+    kept: Rows
 
     def place(self, texts: Sequence[str]) -> np.ndarray:
         """Where do these texts lie, by what they mean? The cosine of two rows says how alike they are.
@@ -103,10 +103,5 @@ def semantic(path: str | Path | None = None, cache: str | Path | None = None) ->
     Reimers and Gurevych (2019), Sentence-BERT, section 3 (mean pooling); Wang et al. (2020), MiniLM.
     """
     encoder = built_in() if path is None else of_folder(Path(path))
-    return Semantic(NAME if path is None else str(path), encoder, Kept(_folder(cache) / f"places-{encoder.content}.sqlite"))
-
-
-def _folder(cache: str | Path | None) -> Path:
-    """The folder asked for or CX_CACHE, else the user's cache: as for the compiled log."""
-    user = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "cxlib"
-    return Path(cache if cache is not None else os.environ.get("CX_CACHE") or user)
+    rows = Rows(cache_places(cache, None)[0] / f"places-{encoder.content}.sqlite")
+    return Semantic(NAME if path is None else str(path), encoder, rows)

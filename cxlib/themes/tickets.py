@@ -18,7 +18,6 @@ from cxlib.themes.edits import FILE, edited, read_edits
 from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import plain
 
-FALSE_DISCOVERY_RATE = 0.05
 _FEWEST_A_MONTH = 30  # tickets, for its shares to be told
 _CALLS = ("n_cases", "n_calls", "call_share", "call_low", "call_high")
 _TEXT = ("short_description", "description")
@@ -36,6 +35,7 @@ class TicketThemes:
     changes: pd.DataFrame  # one row per theme, first and last of those months: see `_changes`; the largest change first
     calls: dict[str, float]  # of all cases with a ticket in a theme: n_cases, n_calls, call_share, call_low, call_high
     themes: Codebook | None  # how the texts were grouped; None for categories
+    texts: pd.Series  # what each ticket says, redacted, in the order of `tickets`
     source: str  # "text", "category", or "none": no tickets, or none with either
     escalation: str  # the stage that counts as a call
     n_tickets: int
@@ -110,6 +110,7 @@ def of_tickets(
         changes=_changes(months, base.set_index("theme")["name"]),
         calls=_share_of_calls(ended),
         themes=found,
+        texts=texts,
         source="text" if found else "category" if len(base) else "none",
         escalation=log.stages[log.escalation],
         n_tickets=len(tickets),
@@ -217,10 +218,8 @@ def _calls_by_theme(ended: pd.DataFrame, themes: pd.Series) -> pd.DataFrame:
         calls = _share_of_calls(ended[ended["theme"] == theme])
         rows.append({"theme": theme, **calls, "p_value": p_value, "differs": np.sign(np.nan_to_num(difference))})
     table = pd.DataFrame(rows, columns=["theme", *_CALLS, "p_value", "differs"])
-    tested = table["p_value"].notna()
-    adjusted = table["p_value"].copy()
-    adjusted[tested] = distributions.false_discovery_control(table.loc[tested, "p_value"]) if tested.any() else np.nan
-    return table.assign(differs=table["differs"].where(adjusted <= FALSE_DISCOVERY_RATE, 0).astype(int))
+    q = stats.false_discovery(table["p_value"].to_numpy(float))
+    return table.assign(differs=table["differs"].where(q <= stats.FALSE_DISCOVERY_RATE, 0).astype(int))
 
 
 def _share_of_calls(ended: pd.DataFrame) -> dict[str, float]:

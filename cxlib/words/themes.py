@@ -7,11 +7,12 @@ from typing import Any
 import pandas as pd
 
 from cxlib.redact import escape
+from cxlib.stats import FALSE_DISCOVERY_RATE
 from cxlib.themes import Costs, FixList, Recent, Replay, TicketThemes
+from cxlib.themes.models import AS_ASKED
 from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
 
 _MIXED = 0.02  # share of ties above which two themes are said to run into each other
-_FDR = 0.05
 _NONE = "There is no ticket with a text or a category"
 
 
@@ -25,6 +26,9 @@ def say_tickets(asks: TicketThemes) -> str:
         )
     by = "their text" if asks.source == "text" else "their category, because **no ticket has a text**"
     said = f"{plural(asks.n_tickets, 'ticket')}, sorted by {by}."
+    if asks.themes is not None and asks.themes.why != AS_ASKED:
+        how = "letters and words" if asks.themes.text_model == "lexical" else f"meaning ({escape(asks.themes.text_model)})"
+        said += f" Texts are compared by {how}: {escape(asks.themes.why)}."
     if asks.themes is not None and asks.themes.n_distinct < asks.themes.n_texts:
         said += f" {count(asks.themes.n_distinct)} of the texts are different from each other."
     if asks.themes is not None and asks.themes.n_cut:
@@ -143,7 +147,7 @@ def say_recent(news: Recent) -> str:
     elif tested := int(news.grown.table["p_value"].notna().sum()):  # else the table says why not
         grew = news.grown.table[news.grown.table["grew"]]
         one = [
-            f"“{escape(news.names[row.theme])}” {decimal(row.ratio, 1)} times what was expected "
+            f"“{escape(row.theme)}” {decimal(row.ratio, 1)} times what was expected "
             f"(95 %: {decimal(row.low, 1)}-{decimal(row.high, 1)}, {plural(row.n, 'ticket')})"
             for row in grew.head(3).itertuples()
         ]
@@ -159,7 +163,7 @@ def say_costs(found: Costs) -> str:
     said = []
     for outcome, unit in (("call", "calls"), ("repeat", "repeat contacts"), ("hours", "hours until the end")):
         rows = found.of(outcome)
-        clear = rows[(rows["q_value"] <= _FDR) & (rows["burden"] > 0)]
+        clear = rows[(rows["q_value"] <= FALSE_DISCOVERY_RATE) & (rows["burden"] > 0)]
         if len(clear):
             top = clear.iloc[0]
             said.append(
@@ -169,7 +173,7 @@ def say_costs(found: Costs) -> str:
         elif rows["q_value"].notna().any():
             said.append(f"no theme clearly costs more {unit} than the others")
     mood = found.of("mood")
-    low = mood[(mood["q_value"] <= _FDR) & (mood["effect"] < 0)]
+    low = mood[(mood["q_value"] <= FALSE_DISCOVERY_RATE) & (mood["effect"] < 0)]
     if len(low):
         top = low.iloc[0]
         said.append(

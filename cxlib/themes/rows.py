@@ -17,10 +17,10 @@ _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @dataclass(frozen=True)
-class Kept:
+class Rows:
     """Rows of float32 under keys. A cache: what cannot be read is not there, what cannot be written is not kept.
 
-    >>> kept = Kept(getfixture("tmp_path") / "rows.sqlite")
+    >>> kept = Rows(getfixture("tmp_path") / "rows.sqlite")
     >>> kept.write({b"a": np.ones(2, dtype=np.float32)})
     >>> kept.read([b"a", b"b"])
     {b'a': array([1., 1.], dtype=float32)}
