@@ -251,3 +251,16 @@ def test_a_damaged_quarantine_is_one_line(tmp_path):
     (tmp_path / "d" / "quarantine" / "rows.parquet").write_text("no")
     with pytest.raises(DataError, match=r"rows\.parquet cannot be read"):
         open_dataset(tmp_path / "d")
+
+
+def test_a_scratch_folder_is_gone_even_if_a_signal_comes_right_after_it_is_made(tmp_path, monkeypatch):
+    make = Path.mkdir
+
+    def interrupted(self, *args, **options):
+        make(self, *args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), store.scratch_folder(tmp_path, ".cx-"):
+        raise AssertionError("not reached")
+    assert not list(tmp_path.iterdir())

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from cxlib.eventlog.files import content, is_dataset, of_files, parquet_files
 from cxlib.eventlog.log import EventLog
 from cxlib.eventlog.touches import Touches, limit_memory, of_dataset
 from cxlib.schema import DataError, duration
-from cxlib.store import Dataset, Settings, connect, open_dataset
+from cxlib.store import Dataset, Settings, connect, open_dataset, scratch_folder
 from cxlib.store.check import check, with_period
 from cxlib.store.settings import stage_names
 
@@ -157,8 +156,8 @@ def _arranged(touches: Touches) -> EventLog:
 def _save(folder: Path, touches: Touches) -> EventLog:
     """Write a compiled log beside its place and rename it there, so that a reader never sees half of one."""
     _clear_abandoned(folder.parent)
-    with tempfile.TemporaryDirectory(prefix=".log-", dir=folder.parent) as scratch:
-        made = Path(scratch) / "log"
+    with scratch_folder(folder.parent, ".log-") as scratch:
+        made = scratch / "log"
         made.mkdir()
         if (other := touches.otherwise(_stored(made, touches))) is not None:
             _emptied(made)
@@ -167,7 +166,7 @@ def _save(folder: Path, touches: Touches) -> EventLog:
             os.replace(made, folder)
         except OSError:
             if _mapped(folder) is None:  # what is there was cut short; a whole one is as good as ours
-                os.replace(folder, Path(scratch) / "broken")
+                os.replace(folder, scratch / "broken")
                 os.replace(made, folder)
     return arrays.load(folder)
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import pandas as pd
@@ -35,11 +36,26 @@ __all__ = [
     "open_dataset",
     "read_settings",
     "refuse_foreign_folder",
+    "scratch_folder",
     "write_dataset",
 ]
 
 ANALYSTS = ("codebooks", "themes.toml")  # what is kept in a dataset folder by those who read it; an import leaves it there
 _OURS = {*ANALYSTS, "dataset.toml", "quarantine", "truth", ".cache", *(f"{table}.parquet" for table in TABLES)}
+
+
+@contextmanager
+def scratch_folder(place: Path, prefix: str) -> Iterator[Path]:
+    """A folder in `place` that is gone afterwards, whatever happens.
+
+    Its name is known before it is made: `tempfile.TemporaryDirectory` leaves it behind if a signal comes in between.
+    """
+    folder = place / f"{prefix}{uuid4().hex}"
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Tables(Mapping[str, pd.DataFrame]):
@@ -251,8 +267,8 @@ def write_dataset(
     asides = [set_aside[QUARANTINE]] if set_aside is not None and len(set_aside) else []
     notes, counts = list(notes), []
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".cx-", dir=out.parent) as scratch:
-        folder = Path(scratch) / "dataset"
+    with scratch_folder(out.parent, ".cx-") as scratch:
+        folder = scratch / "dataset"
         folder.mkdir()
         for table, source in sources.items():
             checked = check(con, table, source, wanted)
