@@ -24,7 +24,6 @@ from cxlib.figures import themes as figures
 from cxlib.schema import DataError
 from cxlib.store import open_dataset, write_dataset
 from cxlib.themes import clusters, codebook, graph, layout, names, shares, tickets
-from cxlib.themes.texts import lexical
 from cxlib.words import themes as words
 
 TOPICS = {
@@ -151,7 +150,7 @@ def test_names_are_words_of_the_topic_and_differ(planted):
 
 def test_typical_texts_are_of_the_theme_and_nearer_to_its_middle_than_others(planted):
     texts, _, found = planted
-    _, points = lexical(texts)
+    points = found.kept.model.place(texts)
     for row in found.table.itertuples():
         inside = found.labels == row.theme
         closeness = points[inside] @ normalize(points[inside].mean(axis=0, keepdims=True))[0]

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from cxlib.themes.graph import N_NEIGHBOURS, cut, fuzzy_graph, neighbours, partition, spectral, stability
+from cxlib.themes.graph import cut, fuzzy_graph, neighbours, partition, spectral, stability
 
 CORE = 20_000  # distinct texts that are clustered; the others join the group of their neighbours
 N_TYPICAL = 3
+_VOTERS = 15  # placed texts that say which group a point joins
 _LANDMARKS = 5_000  # texts of the core that others are compared with
 _OF_EACH = 60  # of them at least so many of each group, that a small one can be joined
 _SAMPLE = 2_500  # distinct texts on which the number of groups is chosen
@@ -90,7 +91,7 @@ def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -
 
     A heap with a few odd texts beside it comes out the same each time and says nothing.
     """
-    view = spectral(graph, max(numbers)) if max(numbers) > 1 else np.ones((graph.shape[0], 1))
+    view = spectral(graph, max(numbers))
     tried = []
     for k in numbers:
         number = cut(view, k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
@@ -137,8 +138,7 @@ def landmarks(number: np.ndarray, seed: int) -> np.ndarray:
 
 def joined(points: np.ndarray, placed: np.ndarray, number: np.ndarray) -> np.ndarray:
     """For each point the group (-1 or more) with most weight among its 15 nearest placed texts; -1 with nothing in common."""
-    # In double precision, so that a row's neighbours do not depend on the rows it is multiplied with.
-    near, cosine = neighbours(points.astype(float), min(N_NEIGHBOURS, len(placed)), among=placed.astype(float))
+    near, cosine = neighbours(points.astype(float), min(_VOTERS, len(placed)), among=placed.astype(float))
     wide = int(number.max()) + 2
     cell = np.arange(len(points))[:, None] * wide + number[near] + 1
     votes = np.bincount(cell.ravel(), weights=np.maximum(cosine, 0).ravel(), minlength=len(points) * wide)

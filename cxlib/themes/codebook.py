@@ -212,14 +212,15 @@ def fit(
     Notes
     -----
     What many texts share word for word is dropped first (`boilerplate`); texts that differ in digits and signs only are grouped
-    once and counted each. A fuzzy graph of the 15 nearest neighbours; its leading eigenvectors; KMeans on those. Of more than
-    20,000 distinct texts a random 20,000 are grouped, and the others are given their theme as `assign` does. Without `k`,
-    groups of fewer than five texts and those that keep less than 30 % of their ties are mixed (-1): a tenth of the texts at
-    most.
+    once and counted each. A fuzzy graph of the 25 nearest neighbours; its leading eigenvectors, those that fade sooner weighing
+    less; KMeans on those, started from a tree. Of more than 20,000 distinct texts a random 20,000 are grouped, and the others
+    are given their theme as `assign` does. Without `k`, groups of fewer than five texts and those that keep less than 30 % of
+    their ties are mixed (-1): a tenth of the texts at most.
 
     References
     ----------
-    McInnes, Healy and Melville (2018), UMAP; Ng, Jordan and Weiss (2001), On spectral clustering.
+    McInnes, Healy and Melville (2018), UMAP; Ng, Jordan and Weiss (2001), On spectral clustering; Coifman and Lafon (2006),
+    Diffusion maps.
 
     Examples
     --------
