@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,12 @@ import numpy as np
 import pandas as pd
 
 from bench.peers import LETTERS, N_THEMES, ROWS, STAGES, STEPS, pairs, said, steps, waits
-from cxlib import eventlog, journey
+from cxlib import eventlog, journey, themes
 from cxlib.store import Settings
-from cxlib.themes import graph
-from cxlib.themes.names import name_themes
 from cxlib.themes.semantic import semantic
-from cxlib.themes.texts import lexical, plain
+from cxlib.themes.texts import plain
 
 MEMORY = "500MB"
-LETTER_WEIGHT = 0.4  # of the words' rows beside those of the meaning
 WATCHED = Settings(observed_until=pd.Timestamp("2027-01-01", tz="UTC"))  # every case is over, as the peers take it
 LETTER = dict(zip(STAGES, LETTERS, strict=True))
 
@@ -90,36 +88,37 @@ class OursAtOnce(Ours):
             ask(log)  # each answer is let go before the next question, as where a notebook draws it and goes on
 
 
+class Given:
+    """A model that has placed these texts before."""
+
+    name = "given"
+
+    def __init__(self, texts: list[str], rows: np.ndarray):
+        self.place_of, self.rows = {text: i for i, text in enumerate(texts)}, rows
+
+    def place(self, texts: Sequence[str]) -> np.ndarray:
+        return self.rows[[self.place_of[text] for text in texts]]
+
+
 class OursThemes:
-    """Texts in themes: `prepare` places them by meaning; each further method groups and names them, from rows or from words."""
+    """Texts in themes: `prepare` places them by meaning; from those rows or from words alone they are grouped and named."""
 
     def prepare(self, texts: Path, folder: Path) -> np.ndarray:
-        return semantic(cache=folder).place(said(texts))
+        return semantic(cache=folder).place([plain(text) for text in said(texts)])
 
     def keep(self, prepared: np.ndarray, folder: Path) -> None:
         np.save(folder / ROWS, prepared)
 
-    def load(self, texts: Path, folder: Path) -> tuple[list[str], np.ndarray]:
-        return [plain(text) for text in said(texts)], np.load(folder / ROWS)
+    def load(self, texts: Path, folder: Path) -> tuple[list[str], Given]:
+        raw = said(texts)
+        return raw, Given([plain(text) for text in raw], np.load(folder / ROWS))
 
-    def by_meaning(self, state: tuple[list[str], np.ndarray]) -> np.ndarray:
-        texts, rows = state
-        return grouped(texts, rows)
+    def by_meaning(self, state: tuple[list[str], Given]) -> np.ndarray:
+        texts, model = state
+        return themes.fit(texts, N_THEMES, model).labels
 
-    def by_both(self, state: tuple[list[str], np.ndarray]) -> np.ndarray:
-        texts, rows = state
-        return grouped(texts, np.hstack([rows, LETTER_WEIGHT * lexical(texts)[1]]) / np.hypot(1, LETTER_WEIGHT))
-
-    def by_words(self, state: tuple[list[str], np.ndarray]) -> np.ndarray:
-        texts, _ = state
-        return grouped(texts, lexical(texts)[1])
+    def by_words(self, state: tuple[list[str], Given]) -> np.ndarray:
+        return themes.fit(state[0], N_THEMES, "lexical").labels
 
     def answer(self, step: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
         return {"theme": found}
-
-
-def grouped(texts: list[str], rows: np.ndarray) -> np.ndarray:
-    """The theme of each text, named: all that is asked of the clustering."""
-    themes = graph.partition(graph.fuzzy_graph(rows.astype(float)), N_THEMES)
-    name_themes(texts, themes)
-    return themes

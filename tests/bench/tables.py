@@ -26,7 +26,6 @@ STEPS = {
 THEMES = {
     ("OursThemes", "prepare"): "placing by meaning, for all but the last",
     ("OursThemes", "by_meaning"): "ours, by meaning",
-    ("OursThemes", "by_both"): "ours, by meaning and words",
     ("BERTopic", "default"): "BERTopic as it comes",
     ("BERTopic", "outliers_reduced"): "BERTopic, outliers reduced",
     ("BERTopic", "given_number"): "BERTopic with KMeans of 77",

@@ -25,7 +25,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from bench.journey import HERE, ROOT, Row, cheaper, keep, measure, versions
 
 PIECES = {
-    "OursThemes": ("prepare", "by_meaning", "by_both", "by_words"),
+    "OursThemes": ("prepare", "by_meaning", "by_words"),
     "BERTopic": ("default", "outliers_reduced", "given_number"),
 }
 SIZES = {"test": "3,080 texts", "train": "10,003 texts"}
