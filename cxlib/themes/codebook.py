@@ -60,7 +60,8 @@ class Codebook:
         codebook: not on the other texts, not on when it is asked.
         """
         with threadpool_limits(1):  # sums over several threads differ in the last digit
-            return _labels([plain(text) for text in texts], self.kept)
+            said = [plain(text) for text in texts]
+            return _labels(said, themes_of(said, self.kept))
 
     def applied(self, texts: Sequence[str | None], *, customers: Sequence | pd.Series | None = None, seed: int = 0) -> Codebook:
         """The same themes as they stand in these texts: `labels` as `assign` gives them, and every table counted anew."""
@@ -72,7 +73,7 @@ class Codebook:
             if (theme < 0).all():
                 raise DataError(f"none of the {len(said):,} texts is about a theme of this codebook: refit it, or fit another")
             names = dict(zip(self.table["theme"].tolist(), self.table["name"].tolist(), strict=True))
-            book = described(read, self.kept, theme, fuzzy_graph(read.points), said, customers, names)
+            book = described(read, self.kept, theme, fuzzy_graph(read.points), said, found, customers, names)
         return replace(book, stability=self.stability, why=self.why, version=self.version, changes=self.changes)
 
     def refit(
@@ -233,10 +234,12 @@ def fit(
         read = Read.of(said, text_model, seed, k=k)
         groups = grouped(read.points, k, seed)
         theme = np.where(groups.is_mixed[groups.number], MIXED, groups.number)
-        theme = _by_size(theme, _labels(said, read.kept(theme, seed)))
         kept = read.kept(theme, seed)
-        kept = kept.remembering(themes_of(said, kept))
-        book = described(read, kept, theme, groups.graph, said, customers)
+        found = themes_of(said, kept)
+        number = _by_size(theme, _labels(said, found))
+        theme, found = number[theme], {text: int(number[theme]) for text, theme in found.items()}
+        kept = replace(kept, theme=number[kept.theme], known_theme=number[kept.known_theme]).remembering(found)
+        book = described(read, kept, theme, groups.graph, said, found, customers)
         return replace(book, stability=groups.stability)
 
 
@@ -283,11 +286,12 @@ def described(
     theme: np.ndarray,
     graph: sparse.csr_matrix,
     said: Sequence[str],
+    found: Mapping[str, int],
     customers: Sequence | pd.Series | None,
     names: Mapping[int, str] | None = None,
 ) -> Codebook:
-    """The codebook of texts, `said` plainly: `theme` is that of each text read, `kept` gives all of them; `names` stay."""
-    labels, first = _labels(said, kept), first_positions(said)
+    """The codebook of texts, `said` plainly: `theme` is that of each text read, `found` of all with words; `names` stay."""
+    labels, first = _labels(said, found), first_positions(said)
     inside = np.flatnonzero(theme >= 0)
     ids, row = np.unique(theme[inside], return_inverse=True)
     points, graph = read.points[inside], graph[inside][:, inside]
@@ -323,8 +327,7 @@ def themes_of(said: Sequence[str], kept: Kept) -> dict[str, int]:
     return dict(zip(distinct, kept.assigned(distinct).tolist(), strict=True))
 
 
-def _labels(said: Sequence[str], kept: Kept) -> np.ndarray:
-    found = themes_of(said, kept)
+def _labels(said: Sequence[str], found: Mapping[str, int]) -> np.ndarray:
     return np.array([found.get(text, NO_TEXT) for text in said], dtype=int)
 
 
@@ -360,9 +363,9 @@ def _check(k: int | None, seed: int, n_texts: int, n_distinct: int) -> None:
 
 
 def _by_size(theme: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Themes numbered by their labels: the largest is 0; of two as large, the one whose first text comes first."""
+    """The new number of each theme, that of -1 at the end: the largest first; of two as large, that of the earlier text."""
     found, earliest = np.unique(theme[theme >= 0], return_index=True)
     sizes = np.bincount(labels[labels >= 0], minlength=found.max() + 1)[found]
-    new = np.full(found.max() + 2, MIXED)  # the last one is for -1
+    new = np.full(found.max() + 2, MIXED)
     new[found[np.lexsort((earliest, -sizes))]] = np.arange(len(found))
-    return new[theme]
+    return new

@@ -51,9 +51,10 @@ def refitted(
         grown, joined = _merged(grown, graph, n_old)
         events += [*parted, *joined, *_died(theme, is_new, n_old)]
         kept = _with_old(read.kept(grown, seed), old.kept, events)
-        kept = replace(kept.remembering(themes_of(said, kept)), pins=old.kept.pins)
+        found = themes_of(said, kept)
+        kept = replace(kept.remembering(found), pins=old.kept.pins)
         names = dict(zip(old.table["theme"].tolist(), old.table["name"].tolist(), strict=True))
-        book = described(read, kept, grown, graph, said, customers, names)
+        book = described(read, kept, grown, graph, said, found, customers, names)
     changes = _listed(events, {**names, **dict(zip(book.table["theme"], book.table["name"], strict=True))}, old.version + 1)
     history = replace(book, stability=old.stability, why=old.why, version=old.version + 1)
     return replace(history, changes=pd.concat([old.changes, changes], ignore_index=True)), changes

@@ -16,7 +16,7 @@ from cxlib.redact import KINDS
 from cxlib.themes.boilerplate import own_words
 from cxlib.themes.terms import Vocabulary, letter_groups, words
 
-N_DIMENSIONS = 300
+N_DIMENSIONS = 256
 WORD_WEIGHT = 0.8  # of the word part beside the letter part
 _BASIS = 3_000  # texts from which the directions are found
 _HIDDEN = re.compile(r"\[(?:" + "|".join(map(re.escape, KINDS)) + r")\]")
@@ -95,7 +95,7 @@ def lexical(texts: Sequence[str], seed: int = 0) -> tuple[Lexical, np.ndarray]:
 
     Groups of 3 to 5 letters within words forgive typing errors and endings; words and pairs of words carry the sense. Both are
     weighted 1 + log(count) times inverse document frequency, scaled to length 1, joined with the words at .8 of the weight of
-    the letters, and reduced to 300 directions by a truncated SVD without power iterations (of a random 3,000 texts where there
+    the letters, and reduced to 256 directions by a truncated SVD without power iterations (of a random 3,000 texts where there
     are more): sharper directions cost more and blur look-alike topics.
 
     References

@@ -1,4 +1,4 @@
-"""A large event log from one seed, in the order in which a real export writes it: by time, cases interleaved.
+"""Large inputs from one seed: tickets, and an event log as a real export writes it (by time, cases interleaved).
 
 PYTHONPATH=tests python -m bench.generate events.parquet --millions 10 --ids string
 """
@@ -9,9 +9,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from cxlib.simulate.plan import APPLICATIONS, N_TOPICS
+from cxlib.simulate.text import write as write_texts
 
 STAGES = ("product", "help", "chatbot", "agent", "phone")
 ROBOTS = 10_000  # one case in so many is a machine's: 300 touches, none of them right of the product
@@ -100,6 +104,20 @@ def write(path: Path, n: int, ids: str = "string", seed: int = 1, rows: int = 1_
                 pa.DictionaryArray.from_arrays(stage[part], list(STAGES)).cast(pa.string()),
             ]
             file.write_table(pa.table(columns, schema=schema))
+    unfinished.rename(path)
+
+
+def write_tickets(path: Path, n: int, seed: int = 1, rows: int = 50_000) -> None:
+    """Subject and text of `n` simulated tickets as one text each, a parquet file with a column text."""
+    unfinished, rng = path.with_suffix(".unfinished"), np.random.default_rng(seed)
+    with pq.ParquetWriter(unfinished, pa.schema({"text": pa.string()})) as file:
+        for first in range(0, n, rows):
+            some = min(rows, n - first)
+            writers = pd.DataFrame({"name": "Ada Byron", "email": "ada@example.com", "phone": "555-0100"}, index=range(some))
+            topic, application = rng.integers(0, N_TOPICS, some), rng.integers(0, len(APPLICATIONS), some)
+            words, _ = write_texts(rng, topic, application, writers)
+            text = words["short_description"] + "\n" + words["description"]
+            file.write_table(pa.table({"text": pa.array(text, pa.string())}))
     unfinished.rename(path)
 
 

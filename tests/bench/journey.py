@@ -78,8 +78,8 @@ def cheaper(name: str, ours: float, peer: float, times: float | None = None) -> 
     )
 
 
-def below(name: str, ours: float, limit: float) -> Row:
-    return Row(name, ours, None, None, f"ours <= {limit:g} MB", ours <= limit)
+def below(name: str, ours: float, limit: float, unit: str = "MB") -> Row:
+    return Row(name, ours, None, None, f"ours <= {limit:g} {unit}", ours <= limit)
 
 
 def bars(costs: Costs, ids: str) -> Iterator[Row]:

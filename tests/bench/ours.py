@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from bench.peers import LETTERS, N_THEMES, ROWS, STAGES, STEPS, pairs, said, steps, waits
 from cxlib import eventlog, journey, themes
@@ -16,6 +17,7 @@ from cxlib.themes.semantic import semantic
 from cxlib.themes.texts import plain
 
 MEMORY = "500MB"
+PART = 100_000  # tickets held at once
 WATCHED = Settings(observed_until=pd.Timestamp("2027-01-01", tz="UTC"))  # every case is over, as the peers take it
 LETTER = dict(zip(STAGES, LETTERS, strict=True))
 
@@ -119,6 +121,31 @@ class OursThemes:
 
     def by_words(self, state: tuple[list[str], Given]) -> np.ndarray:
         return themes.fit(state[0], N_THEMES, "lexical").labels
+
+    def answer(self, step: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
+        return {"theme": found}
+
+
+class OursTickets:
+    """Many tickets: `prepare` fits a codebook by words on the first tenth, `assigned` gives its themes to all, part by part."""
+
+    kept_by = "OursTickets"
+
+    def prepare(self, texts: Path, folder: Path) -> themes.Codebook:
+        file = pq.ParquetFile(texts)
+        wanted = file.metadata.num_rows // 10
+        return themes.fit(next(file.iter_batches(wanted, columns=["text"]))["text"].to_pylist(), text_model="lexical")
+
+    def keep(self, prepared: themes.Codebook, folder: Path) -> None:
+        prepared.save(folder / "0001.npz")
+
+    def load(self, texts: Path, folder: Path) -> tuple[Path, Path]:
+        return texts, folder / "0001.npz"
+
+    def assigned(self, state: tuple[Path, Path]) -> np.ndarray:
+        book = themes.Codebook.load(state[1])
+        parts = pq.ParquetFile(state[0]).iter_batches(PART, columns=["text"])
+        return np.concatenate([book.assign(part["text"].to_pylist()) for part in parts])
 
     def answer(self, step: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
         return {"theme": found}

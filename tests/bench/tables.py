@@ -30,6 +30,8 @@ THEMES = {
     ("BERTopic", "outliers_reduced"): "BERTopic, outliers reduced",
     ("BERTopic", "given_number"): "BERTopic with KMeans of 77",
     ("OursThemes", "by_words"): "ours, by words alone, from text to names",
+    ("OursTickets", "prepare"): "a codebook of the first tenth, by words",
+    ("OursTickets", "assigned"): "all assigned to it, 100,000 at a time",
 }
 READ_ME_THEMES = """ARI and NMI are agreement with the 77 intents that people gave these texts (Banking77, Casanueva et al.
 2020): 1 = the same groups, an ARI of 0 = no more than chance. All group the same rows of the same model, but the last.

@@ -22,14 +22,17 @@ import pandas as pd
 import pyarrow.parquet as pq
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from bench.journey import HERE, ROOT, Row, cheaper, keep, measure, versions
+from bench.generate import write_tickets
+from bench.journey import HERE, ROOT, Row, below, cheaper, keep, measure, versions
 
 PIECES = {
     "OursThemes": ("prepare", "by_meaning", "by_words"),
+    "OursTickets": ("prepare", "assigned"),
     "BERTopic": ("default", "outliers_reduced", "given_number"),
 }
 SIZES = {"test": "3,080 texts", "train": "10,003 texts"}
 REHEARSAL = 600  # texts
+TICKETS = 1_000_000  # simulated ones; a tenth of them are fitted
 SLACK = 0.01  # of ARI and NMI
 PACKAGES = ("numpy", "scikit-learn", "onnxruntime", "bertopic", "umap-learn", "hdbscan")
 
@@ -52,6 +55,17 @@ def bars(found: Found, texts: str) -> Iterator[Row]:
     yield cheaper(f"{texts}: from text to names, ours by words, against BERTopic by meaning, CPU s", words, whole, 20)
 
 
+def bars_of_size(found: Found) -> Iterator[Row]:
+    """What many tickets may cost."""
+    for step, what, cpu in (
+        ("prepare", "a codebook of 100,000 tickets, by words", 60),
+        ("assigned", "1 M tickets assigned", 600),
+    ):
+        cost = found["OursTickets", step]
+        yield below(f"{what}: CPU s", cost["cpu"], cpu, "CPU s")
+        yield below(f"{what}: peak", cost["peak"], 1500)
+
+
 def agreement(labels: np.ndarray, intents: np.ndarray) -> dict[str, float]:
     """How far do these themes agree with the intents? ari, nmi, k (themes), outliers (share of texts)."""
     return {
@@ -60,6 +74,19 @@ def agreement(labels: np.ndarray, intents: np.ndarray) -> dict[str, float]:
         "k": len(set(labels.tolist()) - {-1}),
         "outliers": float((labels == -1).mean()),
     }
+
+
+def run_tickets(n: int, folder: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Costs of fitting a tenth of `n` tickets and of giving all of them their theme."""
+    work, texts = folder / "work", folder / f"tickets-{n}.parquet"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for file, many in ((texts, n), (texts.with_name("rehearsal-" + texts.name), 10 * REHEARSAL)):
+        write_tickets(file, many)
+    found = measure({"OursTickets": Path(sys.executable)}, texts, work, PIECES)
+    shutil.rmtree(work)
+    texts.unlink()
+    return found
 
 
 def run(source: Path, tools: Mapping[str, Path], folder: Path) -> dict[tuple[str, str], dict[str, float]]:
@@ -92,6 +119,8 @@ def main() -> None:
     tools = {"OursThemes": Path(sys.executable), "BERTopic": asked.peers}
     found = {what: run(file, tools, asked.folder) for what, file in sources.items()}
     rows = [row for what, of in found.items() for row in bars(of, what)]
+    found[f"{TICKETS:,} simulated tickets"] = many = run_tickets(TICKETS, asked.folder)
+    rows += bars_of_size(many)
     listed = [
         {"ids": what, "tool": tool, "step": step, **cost} for what, of in found.items() for (tool, step), cost in of.items()
     ]
