@@ -269,6 +269,22 @@ def test_agreement_counts_outliers_as_a_group_and_not_as_a_theme():
     assert found == {"ari": 1.0, "nmi": 1.0, "k": 2, "outliers": 0.25}
 
 
+def test_many_tickets_are_held_against_cpu_and_memory():
+    def missed(**changed):
+        return [row.name for row in themes.bars_of_size(grouped_well(**changed)) if row.held is False]
+
+    assert missed() == []
+    assert missed(OursTickets__prepare__cpu=61) == ["a codebook of 100,000 tickets, by words: CPU s"]
+    assert missed(OursTickets__assigned__peak=1501) == ["1 M tickets assigned: peak"]
+
+
+def test_our_pieces_and_the_harness_assign_many_tickets(tmp_path, monkeypatch):
+    monkeypatch.setattr(journey, "RUNS", 1)
+    monkeypatch.setattr(themes, "REHEARSAL", 40)
+    found = themes.run_tickets(2_000, tmp_path / "work")
+    assert found.keys() == {("OursTickets", "prepare"), ("OursTickets", "assigned")}
+
+
 def test_the_page_shows_themes_after_the_journey():
     listed = [{"ids": "5 texts", "tool": tool, "step": step, **of} for (tool, step), of in grouped_well().items()]
     rows = [journey.asdict(row) for row in themes.bars(grouped_well(OursThemes__by_meaning__ari=0.5), "5 texts")]
@@ -280,7 +296,7 @@ def test_the_page_shows_themes_after_the_journey():
 def test_our_pieces_and_the_harness_group_texts_that_say_what_they_are_about(tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime", reason="the language model is not installed: pip install 'cxlib[semantic]'")
     about = ["lost card", "late refund", "new password"]
-    table = [(f"{about[n % 3]} of order {n}, please", about[n % 3]) for n in range(90)]
+    table = [(f"{about[n % 3]} of order x{chr(97 + n // 26)}{chr(97 + n % 26)}, please", about[n % 3]) for n in range(90)]
     source = tmp_path / "texts.csv"
     pd.DataFrame(table, columns=["text", "category"]).to_csv(source, index=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")

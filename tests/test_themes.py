@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as distributions
-from sklearn.cluster import KMeans
+from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import NearestNeighbors
@@ -60,6 +60,39 @@ def test_neighbours_are_those_of_scikit_learn():
     assert np.allclose(1 - cosine, far, atol=1e-8)
     _, theirs = NearestNeighbors(n_neighbors=4, metric="cosine", algorithm="brute").fit(points).kneighbors(others)
     assert (graph.neighbours(others, 4, among=points)[0] == theirs).mean() > 0.999
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_single_precision_never_decides_who_is_near(itself):
+    """Many rows as near as the last neighbour, to the last digits of single precision: those of double precision are found."""
+    draw = np.random.default_rng(3)
+    points = normalize(unit(1, 300) + 1e-5 * draw.normal(size=(1200, 300)))  # cosines differ after the eighth digit
+    points[::3] = points[0]  # and equal ones, more than there are spare candidates
+    index, cosine = graph.neighbours(points, 15, among=None if itself else points)
+    exact = (points @ points.T).round(9)
+    if itself:
+        np.fill_diagonal(exact, -2)
+    assert np.array_equal(index, np.argsort(-exact, axis=1, kind="stable")[:, :15])
+    assert np.array_equal(cosine, np.take_along_axis(exact, index, axis=1))
+
+
+def test_directions_are_those_of_the_whole_spectrum():
+    ties = graph.fuzzy_graph(normalize(unit(1, 8) + 0.3 * unit(700, 8, seed=2)))
+    found = graph.spectral(ties, 6)
+    root = np.sqrt(np.asarray(ties.sum(axis=1)).ravel())
+    values, vectors = np.linalg.eigh(ties.toarray() / root[:, None] / root[None, :])
+    assert np.allclose(found.left, values[::-1][:6], atol=1e-5)
+    assert np.allclose(np.abs(np.sum(found.places * vectors[:, ::-1][:, :6], axis=0)), 1, atol=1e-3)
+
+
+def test_a_tree_is_cut_into_as_many_branches_as_asked_for():
+    points = np.vstack([unit(40, 6), np.repeat(unit(1, 6), 20, axis=0)])
+    for k in (1, 2, 7, 40):
+        branch = graph._branches(points, k)
+        assert len(set(branch.tolist())) == k
+        if k > 1:
+            theirs = AgglomerativeClustering(k, linkage="ward").fit_predict(points)
+            assert adjusted_rand_score(branch, theirs) == pytest.approx(1)
 
 
 def test_each_text_has_as_strong_ties_as_every_other():
@@ -422,6 +455,7 @@ def test_without_tickets_or_anything_in_them_every_sentence_says_so(tmp_path, ro
         words.say_stability, words.say_typical,
     ):  # fmt: skip
         assert "no ticket" in say(asks)
+    assert "no ticket" in words.say_parts(themes.parts(asks.texts, asks.tickets["theme"].to_numpy(int)), asks)
     assert themes.called(asks)[0] == ""
     assert {"name", "call_share", "differs", "p_value"} <= set(asks.table)
 
@@ -450,6 +484,80 @@ def test_months_are_those_of_the_data_sets_own_clock(tmp_path, monkeypatch):
     ]  # fmt: skip
     assert asks.changes.set_index("name").loc["b", "change"] == 0.5
     assert "No theme's share" in words.say_theme_months(asks)
+
+
+def by_month(*n, n_all=200):
+    months = pd.date_range("2026-01-01", periods=len(n), freq="MS")
+    return pd.DataFrame({"month": months, "n": n, "n_all": n_all})
+
+
+def test_a_theme_has_come_up_where_it_was_hardly_there_before():
+    assert tickets._born(by_month(0, 0, 1, 20, 30, 18)) == pd.Timestamp("2026-04-01")
+    assert tickets._born(by_month(5, 4, 6, 20, 30, 18)) is None  # a quarter of its later share
+    assert tickets._born(by_month(20, 30, 18, 0, 0, 0)) is None  # gone, not come
+    assert tickets._born(by_month(0, 2, 3)) is None  # too few to tell
+    assert tickets._born(by_month(9)) is None
+
+
+def test_themes_that_were_always_there_have_not_come_up():
+    """2,000 themes of 1 to 5 % of the tickets of a year whose shares do not change: 1 in 1,000 may seem to have come up."""
+    draw = np.random.default_rng(0)
+    share = np.repeat(draw.uniform(0.01, 0.05, 2000)[:, None], 12, axis=1)
+    come = sum(tickets._born(by_month(*n, n_all=500)) is not None for n in draw.binomial(500, share))
+    assert come <= distributions.binom.isf(0.001, 2000, 0.001)
+
+
+def test_a_theme_that_came_up_is_marked_and_said(tmp_path):
+    topics = {"login": 40, "refund": 40, "assistant": 0}
+    rows = []
+    for month in range(1, 5):
+        for topic, n in (topics | {"assistant": 30 if month > 2 else 0}).items():
+            rows += [{"opened_at": f"2026-{month:02d}-{1 + i % 27:02d}T10:00:00Z", "category": topic} for i in range(n)]
+    dataset, log = made(tmp_path, [row | {"ticket_id": str(i)} for i, row in enumerate(rows)], [touch(1, "a1", "help")])
+    asks = themes.of_tickets(dataset, log)
+    born = asks.changes.set_index("name")["born"]
+    assert born["assistant"] == pd.Timestamp("2026-03-01")
+    assert born.drop("assistant").isna().all()
+    assert "“assistant” came up in March 2026." in words.say_theme_months(asks)
+    panel = figures.draw_theme_months(asks)
+    assert [text.get_text() for text in panel.texts] == ["new"]
+    plt.close("all")
+
+
+# --- the largest themes once more -----------------------------------------------------------------------------
+
+
+def test_a_theme_of_several_things_falls_into_them_and_one_thing_does_not():
+    said, topic = written(600, seed=4, topics=4)
+    one = [text for text, of in zip(*written(900, seed=5), strict=True) if of == 5]
+    labels = np.repeat([0, 1], [len(said), len(one)])
+    found = themes.parts([*said, *one], labels, customers=[f"c{i % 200}" for i in range(len(labels))])
+    assert found["theme"].unique().tolist() == [0]
+    assert found["n"].sum() == 600
+    assert found["share"].sum() == pytest.approx(1)
+    assert ((found["low"] < found["share"]) & (found["share"] < found["high"])).all()
+    for row in found.itertuples():
+        of = topic[list(row.typical)]
+        assert (of == of[0]).all()
+    assert {int(topic[row.typical[0]]) for row in found.itertuples()} == {0, 1, 2, 3}
+
+
+def test_small_themes_have_no_parts_and_nothing_is_said_of_themes_that_are_not_there():
+    said = written(300, seed=4)[0]
+    assert themes.parts(said, np.repeat([0, 1, 2, -1], 75)).empty
+    assert themes.parts(said, np.full(300, -1)).empty
+    assert themes.parts([], np.array([], dtype=int)).empty
+
+
+def test_parts_are_said_with_their_theme(asks):
+    found, _, dataset = asks
+    parts = themes.inside(dataset, found)
+    assert words.say_parts(parts, found).startswith("None of the 5 largest themes falls apart")
+    made_up = pd.DataFrame({"theme": 0, "of": "a<b", "name": ["x", "y"], "share": 0.5, "low": 0.4, "high": 0.6}, index=[0, 1])
+    assert words.say_parts(made_up, found) == (
+        "1 of the 5 largest themes falls apart into smaller ones: “a&lt;b” has 2 parts, the largest “x” with "
+        "50.0 % (95 %: 40.0-60.0) of its tickets."
+    )
 
 
 def cases(rates, seed, customers=300, spread=1.0):

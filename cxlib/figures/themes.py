@@ -108,8 +108,9 @@ def draw_theme_costs(asks: TicketThemes, found: Costs) -> Axes:
 
 
 def draw_theme_months(asks: TicketThemes) -> Axes:
-    """Small multiples: the share of each month's tickets of the themes that changed most. Returns the first panel."""
-    shown = asks.changes.head(_MULTIPLES)
+    """Small multiples: the share of each month's tickets of the themes that changed most, with the first month of those that
+    were not there before. Returns the first panel."""
+    shown = asks.changes.sort_values("born", kind="stable").head(_MULTIPLES)  # those that were born first
     columns = min(4, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     panels = _panels(rows, columns, wide=2.4 * columns, high=0.5 + 1.5 * rows, sharex=True, sharey=True)
@@ -119,6 +120,11 @@ def draw_theme_months(asks: TicketThemes) -> Axes:
         panel.plot(months["month"], months["share"], color=CALM, marker="o", markersize=3)
         panel.set_title("\n".join(textwrap.wrap(plain(row.name, 40), 24)[:2]), fontsize=8.5, color=INK)
         panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        if pd.notna(row.born):
+            panel.axvline(row.born, color=HOT, linewidth=1)
+            panel.annotate(
+                "new", (row.born, 0.97), xycoords=("data", "axes fraction"), color=HOT, fontsize=8, va="top", ha="right"
+            )
     for panel in panels[len(shown) :]:
         panel.set_axis_off()
     locator = AutoDateLocator(minticks=2, maxticks=4)

@@ -19,6 +19,7 @@ from cxlib.themes.shares import MIXED, NO_TEXT, shares_of
 from cxlib.themes.texts import plain
 
 _FEWEST_A_MONTH = 30  # tickets, for its shares to be told
+_BORN, _RARE = 0.001, 0.1  # when a theme has come up: see `_born`
 _CALLS = ("n_cases", "n_calls", "call_share", "call_low", "call_high")
 _TEXT = ("short_description", "description")
 _SHOWN = ["theme", "name", "ticket_id", "text", "fits"]
@@ -284,16 +285,38 @@ def _changes(months: pd.DataFrame, names: pd.Series) -> pd.DataFrame:
     """How did each theme's share of the tickets change from the first month to the last?
 
     One row per theme: theme, name, first, first_low, first_high, last, last_low, last_high, change (of the share), is_clear
-    (the two intervals do not meet: a rough look that knows no season). Empty with fewer than two months.
+    (the two intervals do not meet: a rough look that knows no season), born (see `_born`). Empty with fewer than two months.
     """
     by_month = {month: part.set_index("theme")[["share", "low", "high"]] for month, part in months.groupby("month")}
     if len(by_month) < 2:
-        return pd.DataFrame(columns=["theme", "name", "change", "is_clear"])
+        return pd.DataFrame(columns=["theme", "name", "change", "is_clear", "born"])
     first, last = by_month[min(by_month)], by_month[max(by_month)]
     table = pd.DataFrame({"name": names.reindex(first.index)})
     for when, part in (("first", first), ("last", last)):
         table = table.join(part.rename(columns={"share": when, "low": f"{when}_low", "high": f"{when}_high"}))
     table["change"] = table["last"] - table["first"]
     table["is_clear"] = (table["last_low"] > table["first_high"]) | (table["last_high"] < table["first_low"])
+    born = {theme: _born(part) for theme, part in months.groupby("theme")}
+    table["born"] = pd.Series(born, dtype="datetime64[us]")
     order = table["change"].abs().sort_values(ascending=False, kind="stable").index
     return table.loc[order].reset_index()
+
+
+def _born(months: pd.DataFrame) -> pd.Timestamp | None:
+    """The month in which a theme came up; None if it was there from the start.
+
+    Before it the theme has at most a tenth of its later share of the tickets, and that so few of its tickets fall there has a
+    chance of 1 in 1,000 at most, times the months it might have been; of several months the one with the least chance.
+
+    >>> months = pd.date_range("2026-01-01", periods=3, freq="MS")
+    >>> _born(pd.DataFrame({"month": months, "n": [0, 9, 11], "n_all": 100}))
+    Timestamp('2026-02-01 00:00:00')
+    >>> _born(pd.DataFrame({"month": months, "n": [0, 2, 3], "n_all": 100}))
+    """
+    months = months.sort_values("month")
+    n, n_all = months["n"].to_numpy(int), months["n_all"].to_numpy(int)
+    before, all_before = n.cumsum()[:-1], n_all.cumsum()[:-1]
+    is_rare = before * (n_all.sum() - all_before) <= _RARE * (n.sum() - before) * all_before
+    chance = distributions.hypergeom.cdf(before, n_all.sum(), n.sum(), all_before) * len(before)
+    chance = np.where(is_rare, chance, 1)
+    return months["month"].iloc[int(chance.argmin()) + 1] if len(chance) and chance.min() <= _BORN else None

@@ -108,22 +108,47 @@ def say_theme_map(asks: TicketThemes) -> str:
     return f"Hardest to tell apart, by the share of ties to similar tickets that run between them: {'; '.join(pairs)}."
 
 
+def say_parts(parts: pd.DataFrame, asks: TicketThemes, n_themes: int = 5) -> str:
+    """Which of the largest themes are made of smaller ones, and what is the largest of these?"""
+    if asks.source != "text":
+        return _no() if asks.source == "none" else "The tickets have no text to look into."
+    looked = min(n_themes, len(asks.table))
+    if parts.empty:
+        said = ("falls", "each is") if looked > 1 else ("does not fall", "it is")
+        return f"{_of_largest(0, looked)} {said[0]} apart into smaller ones: {said[1]} one thing, or too small to tell."
+    made_of = [
+        f"“{escape(part['of'].iloc[0])}” has {plural(len(part), 'part')}, the largest “{escape(part['name'].iloc[0])}” with "
+        f"{share_with_interval(part.iloc[0])} of its tickets"
+        for _, part in parts.groupby("theme", sort=True)
+    ]
+    n = parts["theme"].nunique()
+    verb = "falls" if n == 1 else "fall"
+    return f"{_of_largest(n, looked)} {verb} apart into smaller ones: {'; '.join(made_of)}."
+
+
+def _of_largest(n: int, looked: int) -> str:
+    return f"{count(n) if n else 'None'} of the {plural(looked, 'largest theme')}" if looked > 1 else "The one theme"
+
+
 def say_theme_months(asks: TicketThemes) -> str:
     """Which themes have a clearly larger or smaller share of the tickets in the last month than in the first."""
     if asks.changes.empty:
         return _no() if asks.source == "none" else "There are no two whole months with 30 dated tickets or more to compare."
     first, last = asks.months["month"].min(), asks.months["month"].max()
     period = f"between {first:%B %Y} and {last:%B %Y}"
-    clear = asks.changes[asks.changes["is_clear"]]
+    clear, born = asks.changes[asks.changes["is_clear"]], asks.changes.dropna(subset="born").sort_values("born", kind="stable")
+    new = [f"“{escape(row.name)}” came up in {row.born:%B %Y}" for row in born.itertuples()]
+    new = [f"{'; '.join(new[:3])}{f'; {count(len(new) - 3)} more came up' if len(new) > 3 else ''}."] if new else []
     if clear.empty:
-        return f"No theme's share of the tickets changed clearly {period}."
+        return " ".join([*new, f"No theme's share of the tickets changed clearly {period}."])
     said = [
         f"“{escape(row.name)}” {'grew' if row.change > 0 else 'shrank'} from {percent(row.first)} "
         f"({between(row.first_low, row.first_high)}) to {percent(row.last)} ({between(row.last_low, row.last_high)})"
         for row in clear.head(3).itertuples()
     ]
     more = f"; {count(len(clear) - 3)} more changed" if len(clear) > 3 else ""
-    return f"Clear changes of the share of tickets {period}, where the 95 % intervals do not meet: {'; '.join(said)}{more}."
+    changed = f"Clear changes of the share of tickets {period}, where the 95 % intervals do not meet: {'; '.join(said)}{more}."
+    return " ".join([*new, changed])
 
 
 def say_recent(news: Recent) -> str:

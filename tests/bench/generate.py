@@ -107,17 +107,20 @@ def write(path: Path, n: int, ids: str = "string", seed: int = 1, rows: int = 1_
     unfinished.rename(path)
 
 
+def tickets(rng: np.random.Generator, n: int) -> tuple[np.ndarray, pd.Series]:
+    """The topics of `n` simulated tickets, and subject and text of each as one text."""
+    topic, application = rng.integers(0, N_TOPICS, n), rng.integers(0, len(APPLICATIONS), n)
+    writers = pd.DataFrame({"name": "Ada Byron", "email": "ada@example.com", "phone": "555-0100"}, index=range(n))
+    words, _ = write_texts(rng, topic, application, writers)
+    return topic, words["short_description"] + "\n" + words["description"]
+
+
 def write_tickets(path: Path, n: int, seed: int = 1, rows: int = 50_000) -> None:
-    """Subject and text of `n` simulated tickets as one text each, a parquet file with a column text."""
+    """The texts of `n` simulated tickets: a parquet file with a column text."""
     unfinished, rng = path.with_suffix(".unfinished"), np.random.default_rng(seed)
     with pq.ParquetWriter(unfinished, pa.schema({"text": pa.string()})) as file:
         for first in range(0, n, rows):
-            some = min(rows, n - first)
-            writers = pd.DataFrame({"name": "Ada Byron", "email": "ada@example.com", "phone": "555-0100"}, index=range(some))
-            topic, application = rng.integers(0, N_TOPICS, some), rng.integers(0, len(APPLICATIONS), some)
-            words, _ = write_texts(rng, topic, application, writers)
-            text = words["short_description"] + "\n" + words["description"]
-            file.write_table(pa.table({"text": pa.array(text, pa.string())}))
+            file.write_table(pa.table({"text": pa.array(tickets(rng, min(rows, n - first))[1], pa.string())}))
     unfinished.rename(path)
 
 
