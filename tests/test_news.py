@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from drills import alarms_allowed
 from drills import news as drill
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats as distributions
 from sklearn.linear_model import PoissonRegressor
@@ -394,6 +394,7 @@ def test_counts_that_are_none_are_refused_with_what_is_needed(wrong, message):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(st.integers(0, 10**6), min_size=9, max_size=9), min_size=1, max_size=5))
+@example([[0] * 9, [0] * 9, [0, 0, 0, 0, 0, 0, 0, 20, 2], [0, 1, 1, 1, 1, 1, 1, 0, 1]])  # a ratio without bound
 def test_any_counts_give_numbers_or_the_reason_for_none(rows):
     period = pd.date_range("2026-01-01", periods=9, freq="D")
     counts = pd.concat([pd.DataFrame({"theme": i, "period": period, "n": n}) for i, n in enumerate(rows)])

@@ -168,7 +168,7 @@ def departure(y: np.ndarray, design: np.ndarray, offset: np.ndarray, weight: np.
     low, high = (_crossing(score, side) for side in (limit, -limit))
     low = np.where(y[:, -1] > 0, low, 0.0)
     p = 2 * stdtr(freedom, -np.abs(score(np.zeros(len(y)))))
-    return Departure(expected, y[:, -1] / expected, low, high, p, dispersion)
+    return Departure(expected, np.minimum(y[:, -1] / expected, np.exp(_FAR)), low, high, p, dispersion)
 
 
 def _crossing(score, level: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]

@@ -19,6 +19,7 @@ _OF_EACH = 60  # of them at least so many of each group, that a small one can be
 _SAMPLE = 2_500  # distinct texts on which the number of groups is chosen
 FEWEST = 30  # fewer distinct texts than this are one group unless a number is given
 _TIED = 0.01  # stabilities this close count as equal: the finer groups are then the more useful
+_TRIES = 10  # numbers of groups, the best first, before the smallest heap is taken
 _HEAP = 0.5  # a group with a larger share of the texts is a heap
 _TEXTS_PER_GROUP = 40  # the most groups tried: one per this many distinct texts
 _GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of groups tried
@@ -93,7 +94,7 @@ def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -
     """
     view = spectral(graph, max(numbers))
     tried = []
-    for k in numbers:
+    for k in numbers[:_TRIES]:
         number = cut(view, k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
         tried.append((np.bincount(number).max() / len(number), number))
         if tried[-1][0] <= _HEAP:

@@ -24,7 +24,7 @@ _SPARE = 5  # neighbours beyond those asked for, looked at in double precision
 _BLUR = 3e-5  # how far a cosine of 400 numbers can be off in single precision
 _DENSE = 300  # up to here the whole spectrum costs less than an iterative search
 _LAST = 0.3  # weight of the last direction in use beside the first: a choice; .15 to .5 did as well
-_TREE = 4_000  # texts in the tree that KMeans starts from
+_TREE, _SMALL_TREE = 4_000, 1_000  # texts in the tree that KMeans starts from; in that of a partition only to compare
 
 
 def neighbours(points: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -165,8 +165,8 @@ def _parts(graph: sparse.csr_matrix, root: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=0)
 
 
-def cut(spectrum: Spectrum, k: int, seed: int) -> np.ndarray:
-    """Which of k groups is each text in? KMeans, from the k branches of a tree of 4,000 texts by lot.
+def cut(spectrum: Spectrum, k: int, seed: int, tree: int = _TREE) -> np.ndarray:
+    """Which of k groups is each text in? KMeans, from the k branches of a tree of so many texts by lot.
 
     A tree has no starts to draw: two seeds agree better than the best of 20 random starts of each, and are nearer to the least
     within-group variance.
@@ -176,7 +176,7 @@ def cut(spectrum: Spectrum, k: int, seed: int) -> np.ndarray:
     Ward (1963), Hierarchical grouping to optimize an objective function.
     """
     rows = spectrum.rows(k)
-    some = rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(_TREE, k)])]
+    some = rows[np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(tree, k)])]
     branch = _branches(some, k)
     centres = np.stack([some[branch == number].mean(axis=0) for number in range(k)])
     return KMeans(k, init=centres, n_init=1).fit_predict(rows)
@@ -220,7 +220,7 @@ def stability(points: np.ndarray, grid: Sequence[int], seed: int = 0, runs: int 
     views = [spectral(fuzzy_graph(points[sample]), max(grid)) for sample in samples]
     rows = []
     for k in grid:
-        groups = [cut(view, k, seed) for view in views]
+        groups = [cut(view, k, seed, _SMALL_TREE) for view in views]
         labels = [dict(zip(*pair, strict=True)) for pair in zip((s.tolist() for s in samples), groups, strict=True)]
         agreed = [_agreement(labels[i], labels[j]) for i in range(runs) for j in range(i)]
         largest = np.mean([np.bincount(group).max() / len(group) for group in groups])

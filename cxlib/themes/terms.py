@@ -16,6 +16,7 @@ from scipy import sparse
 
 GROUPS = (3, 4, 5)  # letters in a row
 _BITS = 22  # of a term's number
+_MOST = 50_000  # terms
 _AT_ONCE = 1 << 19  # characters: their arrays fit the processor's cache
 _SPACE = 32
 _ODD, _STIR, _BASE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0x5851F42D4C957F2D)
@@ -133,13 +134,16 @@ class Vocabulary:
 
     @classmethod
     def of(cls, terms: Terms, texts: Sequence[str], rarest: int) -> Vocabulary:
-        """The terms that at least `rarest` of the texts hold; with log((1 + texts) / (1 + texts that hold it)) + 1."""
+        """The terms that at least `rarest` of the texts hold, the most frequent 50,000 at most; each with log((1 + texts) /
+        (1 + texts that hold it)) + 1."""
         held = np.zeros(1 << _BITS, dtype=np.int64)
         for part in parts(texts):
             term, row = terms(part)
             key = once(row.astype(np.int64) << _BITS | term)[0]
             held += np.bincount(key & ((1 << _BITS) - 1), minlength=1 << _BITS)
         known = np.flatnonzero(held >= rarest)
+        if len(known) > _MOST:  # of random letters all are as frequent, and nothing is lost
+            known = np.sort(known[np.argsort(-held[known], kind="stable")[:_MOST]])
         return cls(terms, known, np.log((1 + len(texts)) / (1 + held[known])) + 1)
 
     def weigh(self, texts: Sequence[str]) -> sparse.csr_matrix:
