@@ -19,8 +19,7 @@ _OF_EACH = 60  # of them at least so many of each group, that a small one can be
 _SAMPLE = 2_500  # distinct texts on which the number of groups is chosen
 FEWEST = 30  # fewer distinct texts than this are one group unless a number is given
 _TIED = 0.01  # stabilities this close count as equal: the finer groups are then the more useful
-_TRIES = 10  # numbers of groups, the best first, before the smallest heap is taken
-_HEAP = 0.5  # a group with a larger share of the texts is a heap
+_HEAP, _EVEN = 0.5, 0.25  # what is a heap: see `_without_heap`
 _TEXTS_PER_GROUP = 40  # the most groups tried: one per this many distinct texts
 _GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of groups tried
 # What is called mixed: a choice. Ties stay in a group of random texts in proportion to its size, in a theme mostly.
@@ -88,18 +87,20 @@ def _by_stability(curve: pd.DataFrame) -> list[int]:
 
 
 def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -> np.ndarray:
-    """The first of these partitions in which no group holds more than half of the texts; else that with the smallest heap.
+    """The first of these partitions that is no heap with a few odd texts beside it; of heaps the least uneven.
 
-    A heap with a few odd texts beside it comes out the same each time and says nothing.
+    A heap comes out the same each time and says nothing: one group holds more than half of the texts, or the texts are in
+    effect (one over the sum of squared shares) in fewer than a quarter as many groups as there are.
     """
     view = spectral(graph, max(numbers))
     tried = []
-    for k in numbers[:_TRIES]:
+    for k in numbers:
         number = cut(view, k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
-        tried.append((np.bincount(number).max() / len(number), number))
-        if tried[-1][0] <= _HEAP:
+        share = np.bincount(number) / len(number)
+        tried.append((1 / (len(share) * (share**2).sum()), number))
+        if share.max() <= _HEAP and tried[-1][0] >= _EVEN:
             break
-    return min(tried, key=lambda one: one[0])[1]
+    return max(tried, key=lambda one: one[0])[1]
 
 
 def kept_inside(graph: sparse.csr_matrix, number: np.ndarray) -> np.ndarray:

@@ -188,7 +188,7 @@ def fit(
         One per ticket, redacted: names repeat their words. Missing ones and those without a letter or digit are labelled -2.
     k : int, optional
         How many themes. Without it, the number at which partitions of random 80 % of the texts agree best (`stability`),
-        the larger where two agree as well; numbers at which one theme holds more than half of the texts are passed over.
+        the larger where two agree as well; numbers that give a heap and odd texts beside it are passed over.
     text_model : str
         How texts are compared: "lexical" (letters and words), "semantic" (a small language model, from the extra of that name),
         the folder of another model, or "auto", which chooses and says `why`; see `models.chosen`.
