@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from cxlib import escalation, eventlog, open_dataset, sources, store
-from cxlib.escalation import features, forecast, models, scores
+from cxlib.escalation import features, forecast, models, scorers, scores
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.figures import escalation as figures
 from cxlib.redact import gazetteer
@@ -420,18 +420,58 @@ def test_a_word_never_seen_in_training_is_read_as_another():
     assert seen[:, 0].tolist() == [2, 3, 3, 0]
 
 
-def test_a_contribution_is_the_change_of_the_log_odds_when_the_group_comes_from_elsewhere():
-    """For logistic regression it can be computed from the coefficients."""
-    rng = np.random.default_rng(3)
-    frame = pd.DataFrame(rng.normal(0, 1, (800, 3)), columns=["a.x", "b.x", "b.y"])
-    label = rng.random(800) < 1 / (1 + np.exp(-(2 * frame["a.x"] - frame["b.x"])))
-    model = models.logistic(frame, label.to_numpy(), np.ones(800))
-    parts = models.contributions(model, frame.head(20), frame.tail(7))
-    assert list(parts) == ["a", "b"]
-    read, regression = model.estimator
-    values = read.transform(frame.to_numpy()) * regression.coef_[0]
-    assert parts["a"].to_numpy() == pytest.approx(values[:20, 0] - values[-7:, 0].mean(), abs=1e-9)
-    assert parts["b"].to_numpy() == pytest.approx((values[:20, 1:] - values[-7:, 1:].mean(axis=0)).sum(axis=1), abs=1e-9)
+def mixed(n, seed, unseen=False):
+    """Numbers, some missing, and words, some rare and some, if asked for, never seen in training; and what came of them."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(0, 2, (n, 3)), columns=["a.x", "b.x", "b.y"])
+    frame["c.value"] = pd.Series(rng.choice(["p", "q", "r", None, "rare"], n, p=[0.4, 0.3, 0.2, 0.09, 0.01]), dtype="str")
+    frame["d.value"] = pd.Series(rng.choice([*"uvw", *(["new"] if unseen else [])], n), dtype="str")
+    frame.loc[rng.random(n) < 0.2, "b.x"] = np.nan
+    raw = 2 * frame["a.x"] - frame["b.x"].fillna(3) + 2 * (frame["c.value"] == "q") - 1
+    return frame, (rng.random(n) < 1 / (1 + np.exp(-raw))).to_numpy()
+
+
+@pytest.mark.parametrize("kind", ["boosting", "logistic"])
+def test_chances_are_scikit_learns_and_parts_sum_to_the_log_odds(kind):
+    frame, label = mixed(1500, 3)
+    weight, is_newer = np.random.default_rng(4).uniform(0.2, 1, 1500), np.arange(1500) > 1100
+    args = (frame, label, weight, is_newer, 0) if kind == "boosting" else (frame, label, weight)
+    model = getattr(models, kind)(*args)
+    fitted = models.fitted_trees(*args)[0] if kind == "boosting" else models.fitted_regression(*args)[0]
+    new, _ = mixed(1000, 5, unseen=True)
+    theirs = fitted.predict_proba(models.coded(new, model.words, model.numbers))[:, 1]
+    assert model.chance(new) == pytest.approx(theirs, abs=1e-9)
+    base, parts = model.parts(new)
+    assert list(parts) == list(model.features)
+    log_odds = np.log(theirs / (1 - theirs))
+    assert np.abs(base + parts.to_numpy().sum(axis=1) - log_odds).max() < 1e-6
+    values = models.coded(new, model.words, model.numbers)
+    again = type(model.scorer).of_arrays(model.scorer.arrays())
+    assert np.array_equal(again.margin(values), model.scorer.margin(values))
+
+
+def test_parts_of_a_linear_model_are_coefficients_times_the_distance_from_the_mean():
+    frame, label = mixed(800, 6)
+    frame = frame[["a.x", "b.y"]]
+    model = models.logistic(frame, label, np.ones(800))
+    logs = np.sign(frame) * np.log1p(frame.abs())
+    _, parts = model.parts(frame)
+    slope = parts["a.x"] / (logs["a.x"] - logs["a.x"].mean())
+    assert slope.std() == pytest.approx(0, abs=1e-9)
+    assert slope.iloc[0] > 0.5
+
+
+def test_parts_of_a_single_tree_are_counted_by_hand():
+    """Two leaves at log odds -1 and 3 with 30 and 10 training rows: 0 in the mean, so the split adds -1 or 3."""
+    trees = scorers.Trees(
+        baseline=0.5, roots=np.array([0]), column=np.array([0, -1, -1]), threshold=np.array([2.0, 0, 0]),
+        words=np.array([-1, -1, -1]), left=np.array([1, 0, 0]), right=np.array([2, 0, 0]), missing_left=np.zeros(3, dtype=bool),
+        value=np.array([0.0, -1.0, 3.0]), is_left=np.empty((0, 1), dtype=np.int8), depth=2,
+    )  # fmt: skip
+    base, parts = trees.parts(np.array([[2.0], [2.1], [np.nan]]))
+    assert base == 0.5
+    assert parts.ravel().tolist() == [-1, 3, 3]
+    assert trees.margin(np.array([[2.0], [2.1], [np.nan]])).tolist() == [-0.5, 3.5, 3.5]
 
 
 def test_the_usual_value_is_the_weighted_median_or_the_word_with_most_weight():

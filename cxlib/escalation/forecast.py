@@ -17,7 +17,6 @@ from cxlib.schema import DataError
 from cxlib.store import Dataset
 
 ENOUGH = 20  # cases with and without escalation, in training and held out
-BACKGROUND = 40
 METRICS = ("auc", "pr_auc", "brier", "auc_first_row")
 UNKNOWN = {"value": np.nan, "low": np.nan, "high": np.nan}
 
@@ -51,7 +50,6 @@ class Escalation:
     waiting: pd.DataFrame  # the newest moment of each open case
     waiting_features: pd.DataFrame
     usual: Mapping[str, object]
-    background: pd.DataFrame  # some moments of training, to compare with
     model: models.Model | None
 
 
@@ -126,7 +124,6 @@ def fit(dataset: Dataset, split: float = 0.8, seed: int = 0) -> Escalation:
         waiting=_with_chances(waiting, fitted["boosting"].chance(known.features.loc[waiting.index]), log, train),
         waiting_features=known.features.loc[waiting.index],
         usual=models.typical(features[list(fitted["boosting"].features)], weight),
-        background=features.sample(min(BACKGROUND, len(features)), weights=weight, random_state=seed),
         model=fitted["boosting"],
     )
 
@@ -272,6 +269,5 @@ def _nothing(log: eventlog.EventLog, counts: Mapping[str, int], split_at: pd.Tim
         waiting=pd.DataFrame(columns=[*_ROW, "chance_then"]),
         waiting_features=none,
         usual={},
-        background=none,
         model=None,
     )

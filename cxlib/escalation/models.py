@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.base import ClassifierMixin
+from scipy.special import expit
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
+
+from cxlib.escalation.scorers import Linear, Trees, signed_log
 
 RARE = 20  # a word in fewer training rows than this is read as "another"
 MOST_WORDS = 250  # histogram boosting takes at most 255 categories
@@ -24,11 +26,12 @@ NO_VALUE = "(none)"
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted estimator and how it reads features: `words` maps a column to the words it knows, `numbers` are taken as
-    they are.
+    """What a model says of coded rows, and how it reads features: `words` maps a column to the words it knows, `numbers` are
+    taken as they are.
     """
 
-    estimator: ClassifierMixin
+    kind: str  # "boosting" or "logistic"
+    scorer: Linear | Trees
     words: Mapping[str, pd.Index]
     numbers: tuple[str, ...]
 
@@ -38,14 +41,12 @@ class Model:
 
     def chance(self, features: pd.DataFrame) -> np.ndarray:
         """The chance of an escalation, 0 to 1, one per row."""
-        return self.chance_of_coded(self.coded(features))
+        return expit(self.scorer.margin(coded(features, self.words, self.numbers)))
 
-    def coded(self, features: pd.DataFrame) -> np.ndarray:
-        return coded(features, self.words, self.numbers)
-
-    def chance_of_coded(self, values: np.ndarray) -> np.ndarray:
-        with threadpool_limits(1):
-            return self.estimator.predict_proba(values)[:, 1] if len(values) else np.empty(0)
+    def parts(self, features: pd.DataFrame) -> tuple[float, pd.DataFrame]:
+        """The log odds of a usual row, and what each feature adds to a row's: their sum is its log odds, exactly."""
+        base, parts = self.scorer.parts(coded(features, self.words, self.numbers))
+        return base, pd.DataFrame(parts, features.index, self.features)
 
 
 def readable(features: pd.DataFrame) -> tuple[dict[str, pd.Index], tuple[str, ...]]:
@@ -83,11 +84,19 @@ def boosting(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_n
     The number of rounds is the one that predicts the newer training cases (`is_newer`) best when fitted on the older ones;
     then all are fitted with it. A few thousand cases take some 60 rounds, where 150 would be too sure of themselves.
     """
+    trees, words, numbers = fitted_trees(features, label, weight, is_newer, seed)
+    return Model("boosting", Trees.of(trees, [len(known) for known in words.values()]), words, numbers)
+
+
+def fitted_trees(
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int
+) -> tuple[HistGradientBoostingClassifier, dict[str, pd.Index], tuple[str, ...]]:
+    """scikit-learn's classifier, and how it reads features."""
     rounds = _rounds(features, label, weight, is_newer, seed) if is_newer.any() and label[~is_newer].any() else MOST_ROUNDS // 8
     words, numbers = readable(features)
     with threadpool_limits(1):  # on a busy machine more threads are slower; one gives the same bits everywhere
         trees = _trees(words, numbers, seed, rounds).fit(coded(features, words, numbers), label, sample_weight=weight)
-    return Model(trees, words, numbers)
+    return trees, words, numbers
 
 
 def _rounds(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int) -> int:
@@ -123,9 +132,18 @@ def _trees(words: Mapping, numbers: tuple[str, ...], seed: int, rounds: int, **s
 
 def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> Model:
     """Logistic regression; words one-hot, numbers as scaled logs with a flag for missing."""
+    regression, words, numbers = fitted_regression(features, label, weight)
+    values = coded(features, words, numbers)
+    return Model("logistic", Linear.of(regression, values, weight, [len(known) for known in words.values()]), words, numbers)
+
+
+def fitted_regression(
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray
+) -> tuple[Pipeline, dict[str, pd.Index], tuple[str, ...]]:
+    """scikit-learn's pipeline, and how it reads features."""
     words, numbers = readable(features)
     scaled = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(_signed_log), StandardScaler()
+        SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(signed_log), StandardScaler()
     )
     parts = [
         ("words", OneHotEncoder(handle_unknown="ignore"), list(range(len(words)))),
@@ -135,12 +153,7 @@ def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> M
     regression = make_pipeline(read, LogisticRegression(C=0.3, max_iter=1000))
     with threadpool_limits(1):
         regression.fit(coded(features, words, numbers), label, logisticregression__sample_weight=weight)
-    return Model(regression, words, numbers)
-
-
-def _signed_log(values: np.ndarray) -> np.ndarray:
-    """Counts and hours are skewed: log(1 + x), mirrored below zero."""
-    return np.sign(values) * np.log1p(np.abs(values))
+    return regression, words, numbers
 
 
 def typical(features: pd.DataFrame, weight: np.ndarray) -> dict[str, object]:
@@ -157,37 +170,3 @@ def _usual(values: pd.Series, weight: np.ndarray) -> object:
 
 def group_of(feature: str) -> str:
     return feature.partition(".")[0]
-
-
-def contributions(
-    model: Model, features: pd.DataFrame, background: pd.DataFrame, part_of: Callable[[str], str] = group_of
-) -> pd.DataFrame:
-    """What does each group of features add to a row's chance, in logits?
-
-    The log odds, less their mean when the group is taken from each row of `background` and all else stays. It is exact for any
-    model that gives chances; but the parts of a row do not sum to its log odds, since groups share what they say.
-
-    Returns
-    -------
-    DataFrame
-        One row per row of `features`, one column per group: what `part_of` makes of a feature's name, by default the part
-        before the dot.
-    """
-    values, others = model.coded(features), model.coded(background)
-    here = log_odds(model.chance_of_coded(values))
-    groups: dict[str, list[int]] = {}
-    for place, name in enumerate(model.features):
-        groups.setdefault(part_of(name), []).append(place)
-    return pd.DataFrame({g: here - _elsewhere(model, values, others, places) for g, places in groups.items()}, features.index)
-
-
-def _elsewhere(model: Model, values: np.ndarray, others: np.ndarray, places: list[int]) -> np.ndarray:
-    """The mean log odds of each row, over the values that the columns at `places` take in `others`."""
-    swapped = np.repeat(values, len(others), axis=0)
-    swapped[:, places] = np.tile(others[:, places], (len(values), 1))
-    return log_odds(model.chance_of_coded(swapped)).reshape(len(values), len(others)).mean(axis=1)
-
-
-def log_odds(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-9, 1 - 1e-9)
-    return np.log(p) - np.log1p(-p)

@@ -14,7 +14,6 @@ from cxlib.redact import redact_many
 from cxlib.schema import DataError
 
 N_REASONS = 3
-MOST_REASONED = 200  # cases; each costs some thousand forecasts
 WORTH_SAYING = 0.2  # logits: 22 % more odds
 LABELS = {
     "stage.furthest": "furthest stage",
@@ -72,8 +71,8 @@ def review_list(result: Escalation, capacity: int = 40) -> Review:
     Notes
     -----
     The chance is that of the case's newest touch, lowered for the silence since (`silence.after_silence`). A reason is a
-    group of features that raises the chance when compared with what it is elsewhere in training, all else equal
-    (`models.contributions`); it says what the forecast looked at, not what causes the escalation. The range around `expected`
+    group of features that raises the log odds; what all of them add sums to the log odds, exactly (`Model.parts`). It says
+    what the forecast looked at, not what causes the escalation. The range around `expected`
     is that of a sum of independent cases with these chances (normal approximation).
     """
     if capacity < 1:
@@ -120,11 +119,11 @@ def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:
     """Up to three groups of features that raise each case's chance, in words, the strongest first."""
     if result.model is None or top.empty:
         return []
-    features = result.waiting_features.loc[top.index[:MOST_REASONED]]
-    by_group = models.contributions(result.model, features, result.background)
-    by_feature = models.contributions(result.model, features, result.background, part_of=str)
+    features = result.waiting_features.loc[top.index]
+    _, by_feature = result.model.parts(features)
+    by_group = by_feature.T.groupby(models.group_of, sort=False).sum().T
     said = [_case(features.loc[row], by_group.loc[row], by_feature.loc[row], result.usual) for row in features.index]
-    return redact_many(said + ["not looked for"] * (len(top) - len(said)), result.people)
+    return redact_many(said, result.people)
 
 
 def _case(values: pd.Series, by_group: pd.Series, by_feature: pd.Series, usual: Mapping[str, object]) -> str:
