@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from cxlib.escalation.choosing import Choice
 from cxlib.escalation.forecast import Escalation, fit
 from cxlib.escalation.review import Review, review_list
 
-__all__ = ["Escalation", "Review", "fit", "review_list"]
+__all__ = ["Choice", "Escalation", "Review", "fit", "review_list"]

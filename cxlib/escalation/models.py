@@ -34,6 +34,7 @@ class Model:
     scorer: Linear | Trees
     words: Mapping[str, pd.Index]
     numbers: tuple[str, ...]
+    repair: tuple[float, float] = (0.0, 1.0)  # shift and stretch of the log odds
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -41,12 +42,17 @@ class Model:
 
     def chance(self, features: pd.DataFrame) -> np.ndarray:
         """The chance of an escalation, 0 to 1, one per row."""
-        return expit(self.scorer.margin(coded(features, self.words, self.numbers)))
+        return expit(self.margin(features))
+
+    def margin(self, features: pd.DataFrame) -> np.ndarray:
+        """The log odds."""
+        return self.repair[0] + self.repair[1] * self.scorer.margin(coded(features, self.words, self.numbers))
 
     def parts(self, features: pd.DataFrame) -> tuple[float, pd.DataFrame]:
         """The log odds of a usual row, and what each feature adds to a row's: their sum is its log odds, exactly."""
         base, parts = self.scorer.parts(coded(features, self.words, self.numbers))
-        return base, pd.DataFrame(parts, features.index, self.features)
+        shift, stretch = self.repair
+        return shift + stretch * base, pd.DataFrame(stretch * parts, features.index, self.features)
 
 
 def readable(features: pd.DataFrame) -> tuple[dict[str, pd.Index], tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -166,8 +166,8 @@ class Trees:
 
     @classmethod
     def of_arrays(cls, held: Mapping[str, np.ndarray]) -> Trees:
-        middle = [held[field.name] for field in fields(cls)[1:-1]]
-        return cls(float(held["baseline"]), *middle, int(held["depth"]))
+        values: dict[str, Any] = {field.name: held[field.name] for field in fields(cls)}
+        return cls(**values | {"baseline": float(held["baseline"]), "depth": int(held["depth"])})
 
     @classmethod
     def of(cls, fitted: HistGradientBoostingClassifier, n_known: list[int]) -> Trees:

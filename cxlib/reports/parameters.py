@@ -39,6 +39,8 @@ PARAMETERS: dict[str, Parameter] = {
     "within": Parameter(
         "duration", 'the funnel counts only touches up to this long after a case began; "" = no window', off=""
     ),
+    "target": Parameter("str", 'the stage that is forecast; "" = the data set\'s last resort', off=""),
+    "horizon": Parameter("duration", 'within how long it must be reached; "" = as long as cases were followed', off=""),
     "watched": Parameter("duration", "how long after its beginning a case is followed"),
     "period": Parameter("choice", "the length of a period", allowed=("month", "week", "day")),
     "before": Parameter("str", 'the period to compare with, such as "2026-07"; "" = the one before `after`', off=""),
@@ -63,7 +65,7 @@ def check_parameters(**values: Any) -> SimpleNamespace:
     -------
     SimpleNamespace
         The checked values as attributes: `data_dir` as an absolute Path (a relative one starts at the project's root),
-        `n_themes` and `within` as None where they are switched off (0 and ""), the rest as given.
+        What is switched off (0 or "", such as `n_themes` and `within`) as None, the rest as given.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cxlib.escalation import Escalation, Review
+from cxlib.escalation import Choice, Escalation, Review
 from cxlib.redact import escape
 from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
 
@@ -52,34 +52,62 @@ def _with_interval(score, digits: int = 2) -> str:
 
 
 def _metric(result: Escalation, model: str, metric: str) -> pd.Series:
-    table = result.table
+    table = result.scores
     return table[(table["model"] == model) & (table["metric"] == metric)].iloc[0]
 
 
 def say_scored(result: Escalation) -> str:
     """What was learned from what, and what was scored."""
-    n, reached = result.counts, f"reached {escape(result.escalation)}"
+    n, reached = result.counts, f"reached {escape(result.escalation)}{_within(result)}"
     split = f" on {result.split_at.day} {result.split_at:%B %Y}" if result.split_at is not None else ""
     still = plural(n["held_out_open"], "held-out case is", "held-out cases are")
-    return (
+    said = (
         f"Learned from {plural(n['training_rows'], 'moment')} of {plural(n['training_cases'], 'case')}, of which "
         f"{count(n['training_escalated'])} had {reached} by the split{split}; scored on "
         f"{plural(n['held_out_rows'], 'moment')} of {plural(n['held_out_cases'], 'newer case')}, of which "
-        f"{count(n['held_out_escalated'])} {reached} by the end of the data. {still} still open then and "
-        "counted as not escalated so far."
+        f"{count(n['held_out_escalated'])} {reached} by the end of the data. "
+    )
+    if result.horizon is None:
+        return said + f"{still} still open then and counted as not escalated so far."
+    unknown = n["training_unknown"] + n["held_out_unknown"]
+    return said + (
+        f"Of {plural(unknown, 'moment')} more it is not yet known, since they were not watched for {escape(result.horizon)}: "
+        "others that were watched as long speak for them."
     )
 
 
+def _within(result: Escalation) -> str:
+    return "" if result.horizon is None else f" within {escape(result.horizon)}"
+
+
 def say_models(result: Escalation) -> str:
-    """Boosting beside logistic regression and the base rate."""
-    if result.why_not:
+    """The model used, why it, and the other one and plain rules beside it."""
+    if result.why_not or result.choice is None:
         return _none(result)
-    models = [
-        (name, _metric(result, name, "auc"), _metric(result, name, "pr_auc")) for name in ("boosting", "logistic", "base rate")
-    ]
+    names = list(dict.fromkeys(result.scores["model"]))
+    models = [(name, _metric(result, name, "auc"), _metric(result, name, "pr_auc")) for name in names]
     said = "; ".join(f"{name} {_with_interval(auc)}, PR-AUC {decimal(pr['value'])}" for name, auc, pr in models)
     return (
-        f"AUC: {said}. The intervals are by customer and hold the model fixed: overlap does not mean that two models are equal."
+        f"{_why(result.choice)} On the held-out cases, AUC: {said}. The intervals are by customer and hold the model fixed: "
+        "overlap does not mean that two models are equal."
+    )
+
+
+def _why(choice: Choice) -> str:
+    """Which model is used and what spoke for it."""
+    used = "**Boosting** is used" if choice.model.kind == "boosting" else "**Logistic regression** is used"
+    if choice.table.empty:
+        return f"{used}: there are too few older cases to compare it with boosting on."
+    gain, n = choice.gain, plural(len(choice.table), "time")
+    verb = "saved" if gain["value"] > 0 else "cost"
+    clear = "clearly" if gain["low"] > 0 or gain["high"] < 0 else "not clearly"
+    repair = " Its log odds are shifted and stretched, since that was clearly better on the newest of them."
+    repaired = repair if choice.repaired else ""
+    return (
+        f"{used}: asked {n} about cases later than those it had learned from, boosting {verb} "
+        f"{decimal(abs(gain['value']), 4)} of log loss against logistic regression, {clear} (saved, 95 %: "
+        f"{decimal(gain['low'], 4)} to {decimal(gain['high'], 4)})."
+        f"{repaired}"
     )
 
 
@@ -106,8 +134,9 @@ def say_reliability(result: Escalation) -> str:
         f"The mean chance was {percent(overall['mean_chance'])}, and {share_with_interval(pd.Series(overall))} escalated. In "
         f"{count(bins['holds'].sum())} of {plural(len(bins), 'group')} of equal weight the interval of the observed "
         f"share holds the mean chance; on average the two are {100 * result.ece:.1f} percentage points apart (expected "
-        f"calibration error, n = "
-        f"{plural(overall['n'], 'case')})."
+        f"calibration error, n = {plural(overall['n'], 'case')}; if the chances were right it would be "
+        f"{100 * result.ece_if_perfect:.1f}). Log odds would have to be stretched {_with_interval(result.metrics['slope'])} "
+        "times to fit best (1: not at all)."
     )
 
 
@@ -122,6 +151,45 @@ def say_by_stage(result: Escalation) -> str:
     left = len(result.by_stage) - len(known)
     return f"AUC among the moments at one stage: {'; '.join(parts)}." + (
         f" {plural(left, 'stage')} with too few cases left out." if left else ""
+    )
+
+
+def say_by_age(result: Escalation) -> str:
+    """How early the forecast sees it coming."""
+    if result.why_not:
+        return _none(result)
+    known = result.by_age.dropna(subset=["value"])
+    if known.empty:
+        return "At no age are there enough cases to judge."
+    parts = [f"{_hours(row)} {_with_interval(row._asdict())} (n = {plural(row.n, 'case')})" for row in known.itertuples()]
+    return f"AUC by the age of the case: {'; '.join(parts)}."
+
+
+def _hours(row) -> str:  # type: ignore[no-untyped-def]
+    """The age of some moments.
+
+    >>> from types import SimpleNamespace
+    >>> _hours(SimpleNamespace(from_h=2.5, to_h=float("inf"))), _hours(SimpleNamespace(from_h=0, to_h=2.5))
+    ('from 2.5 hours on', 'up to 2.5 hours')
+    """
+    if row.to_h == float("inf"):
+        return f"from {row.from_h:.2g} hours on"
+    return f"up to {row.to_h:.2g} hours" if row.from_h == 0 else f"{row.from_h:.2g} to {row.to_h:.2g} hours"
+
+
+def say_drift(result: Escalation) -> str:
+    """Which features look other than in training."""
+    if result.why_not:
+        return _none(result)
+    moved = result.drift[result.drift["verdict"] != "steady"]
+    n = plural(len(result.drift), "feature")
+    if moved.empty:
+        return f"All {n} look as they did in training (population stability index below 0.1)."
+    names = [f"{escape(row.feature)} {decimal(row.psi)}" for row in moved.head(3).itertuples()]
+    worst = "has moved: the model should learn again" if (moved["verdict"] == "moved").any() else "is to be watched"
+    return (
+        f"{count(len(moved))} of {n} {'looks' if len(moved) == 1 else 'look'} other than in training (population stability "
+        f"index: {'; '.join(names)}; 0.1 is to be watched, 0.25 has moved). The first {worst}."
     )
 
 

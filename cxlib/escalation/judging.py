@@ -1,0 +1,123 @@
+"""How good is a forecast on cases it has not seen, beside plain rules, where, how early, and as the world moves on?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cxlib.escalation import models, scores
+
+ENOUGH = 20  # cases with and without escalation, in training and held out
+UNKNOWN = {"value": np.nan, "low": np.nan, "high": np.nan}
+METRICS = ("auc", "pr_auc", "brier", "log_loss", "ece", "slope", "auc_first_row")
+
+
+def table(test: pd.DataFrame, chances: Mapping[str, np.ndarray], seed: int) -> pd.DataFrame:
+    """One row per model and metric."""
+    rows = [
+        {"model": name, "metric": metric} | value
+        for name, chance in chances.items()
+        for metric, value in _scores(test.assign(chance=chance), seed).items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _scores(rows: pd.DataFrame, seed: int) -> dict[str, dict[str, float]]:
+    """Each metric of one forecast with its interval and n."""
+    first = rows.drop_duplicates("case").assign(weight=1.0)
+    asked = {name: (getattr(scores, of), rows) for name, of in _OF_ROWS.items()} | {"auc_first_row": (scores.auc, first)}
+    return {name: _score(score, part, seed) for name, (score, part) in asked.items()}
+
+
+def _score(score, part: pd.DataFrame, seed: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    args = (part["label"].to_numpy(), part["chance"].to_numpy(), *([part["weight"].to_numpy()] if score is scores.ece else []))
+    found = scores.with_interval(score(*args), part["weight"].to_numpy(), part["customer"].to_numpy(), seed)
+    return found | {"n": part["case"].nunique(), "n_rows": len(part)}
+
+
+_OF_ROWS = {
+    "auc": "auc",
+    "pr_auc": "average_precision",
+    "brier": "brier",
+    "log_loss": "log_loss",
+    "ece": "ece",
+    "slope": "slope",
+}
+
+
+def plain_rules(
+    train: pd.DataFrame, test: pd.DataFrame, features: pd.DataFrame, of_test: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """What rules of one variable say: everyone alike, the stage, the age of the case in tenths."""
+    label, weight = train["label"].to_numpy(dtype=float), train["weight"].to_numpy()
+    base = float(np.average(label, weights=weight))
+    edges = np.unique(np.quantile(features["time.elapsed_h"], np.linspace(0.1, 0.9, 9)))
+    of = {
+        "last stage": (train["stage"].to_numpy(), test["stage"].to_numpy()),
+        "age": tuple(np.searchsorted(edges, part["time.elapsed_h"].to_numpy()) for part in (features, of_test)),
+    }
+    found = {"base rate": np.full(len(test), base)}
+    for name, (then, now) in of.items():
+        sums = pd.DataFrame({"y": label * weight, "n": weight}).groupby(then).sum()
+        found[name] = (
+            ((sums["y"] + base) / (sums["n"] + 1)).reindex(now).fillna(base).to_numpy()
+        )  # one case more at the base rate
+    return found
+
+
+def by_age(rows: pd.DataFrame, hours: np.ndarray, seed: int) -> pd.DataFrame:
+    """How early does it see it coming? The AUC among moments of one age since the case began, in quarters of the moments."""
+    edges = np.unique(np.quantile(hours, [0.25, 0.5, 0.75]))
+    group = np.searchsorted(edges, hours, side="right")
+    limits = [0.0, *edges, np.inf]
+    parts = ((number, rows[group == number].rename(columns={"escalated": "label"})) for number in np.unique(group))
+    return pd.DataFrame([{"from_h": limits[i], "to_h": limits[i + 1]} | _auc(part, seed) for i, part in parts])
+
+
+def _auc(part: pd.DataFrame, seed: int) -> dict[str, float]:
+    """The AUC of some moments with escalated (cases); missing where too few cases went either way."""
+    cases = part.groupby("case")["label"].max()
+    enough = min(cases.sum(), len(cases) - cases.sum()) >= ENOUGH
+    found = _score(scores.auc, part, seed) if enough else UNKNOWN | {"n": len(cases), "n_rows": len(part)}
+    return {"escalated": int(cases.sum())} | found
+
+
+PSI_WATCH, PSI_MOVED = 0.1, 0.25  # the usual marks of credit scoring: Siddiqi (2006), Credit Risk Scorecards
+
+
+def drift(
+    features: pd.DataFrame, of_test: pd.DataFrame, then: np.ndarray, now: np.ndarray, model: models.Model
+) -> pd.DataFrame:
+    """Which features look other than in training? One row per feature of the model: feature, psi (population stability index:
+    0 = the same), verdict (steady, watch, moved); the largest first."""
+    rows = [(name, _psi(features[name], of_test[name], then, now)) for name in model.features]
+    table = pd.DataFrame(rows, columns=["feature", "psi"]).sort_values("psi", ascending=False, kind="stable", ignore_index=True)
+    return table.assign(verdict=np.select([table["psi"] >= PSI_MOVED, table["psi"] >= PSI_WATCH], ["moved", "watch"], "steady"))
+
+
+def _psi(before: pd.Series, after: pd.Series, then: np.ndarray, now: np.ndarray) -> float:
+    """The population stability index over words, or over tenths of numbers, missing apart; half a case is added to each."""
+    if pd.api.types.is_numeric_dtype(before):
+        edges = np.unique(np.nanquantile(before, np.linspace(0.1, 0.9, 9))) if before.notna().any() else np.empty(0)
+        one, other = (np.where(part.isna(), -1, np.searchsorted(edges, part.to_numpy(float))) for part in (before, after))
+    else:
+        one, other = (part.fillna(models.NO_VALUE).to_numpy() for part in (before, after))
+    shares = (
+        pd.DataFrame({"one": pd.Series(then).groupby(one).sum(), "other": pd.Series(now).groupby(other).sum()}).fillna(0) + 0.5
+    )
+    shares /= shares.sum()
+    return float(((shares["other"] - shares["one"]) * np.log(shares["other"] / shares["one"])).sum())
+
+
+def by_stage(rows: pd.DataFrame, stages: tuple[str, ...], seed: int) -> pd.DataFrame:
+    """The AUC among the moments at each stage, from left to right; missing where too few cases went either way."""
+    told = rows.rename(columns={"escalated": "label"})
+    return pd.DataFrame([{"stage": s} | _auc(told[told["stage"] == s], seed) for s in stages if (told["stage"] == s).any()])
+
+
+def by_month(rows: pd.DataFrame, timezone: str) -> pd.DataFrame:
+    """Mean chance beside the share that escalated, by month of the moment."""
+    month = pd.to_datetime(rows["at"], unit="us", utc=True).dt.tz_convert(timezone).dt.strftime("%Y-%m")
+    return pd.DataFrame([{"month": name} | scores.observed(part) for name, part in rows.groupby(month)])
