@@ -330,7 +330,7 @@ def test_training_knows_neither_touches_nor_escalations_after_the_split(opened):
     rows += [("c0", 0.5, "phone", {}), ("c1", 8.5, "agent", {}), ("c1", 9.5, "phone", {}), ("c9", 9.7, "phone", {})]
     dataset = opened({"touchpoints": touches(rows)})
     log = eventlog.compile(dataset)
-    keys = forecast._split(log, features.moments(log, dataset), split=0.8)
+    keys = forecast.at_split(log, features.moments(log, dataset), split=0.8)
     split_at = int(hour(8).timestamp() * 1e6)
     assert (keys["split_at"] == split_at).all()
     assert keys[keys["is_training"]]["case_id"].tolist() == [f"c{i}" for i in range(8)]

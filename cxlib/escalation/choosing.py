@@ -100,12 +100,15 @@ def _fitted(
 
 
 def fitted(kind: str, features: pd.DataFrame, known: pd.DataFrame, began: np.ndarray, seed: int) -> models.Model:
-    """A model of that kind; boosting finds its number of rounds on the newest quarter."""
+    """A model of that kind; how far it goes is found on the newest quarter of the cases."""
     label, weight = known["label"].to_numpy(dtype=bool), known["weight"].to_numpy()
-    if kind == "logistic":
-        return models.logistic(features, label, weight)
     first = np.sort(np.unique(began))
-    return models.boosting(features, label, weight, began >= first[len(first) * 3 // 4], seed)
+    is_newer = began >= first[len(first) * 3 // 4]
+    return (
+        models.logistic(features, label, weight, is_newer)
+        if kind == "logistic"
+        else models.boosting(features, label, weight, is_newer, seed)
+    )
 
 
 def _saved(saved: np.ndarray, asked: pd.DataFrame, seed: int) -> dict[str, float]:

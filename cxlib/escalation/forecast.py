@@ -111,7 +111,7 @@ def fit(
     within = None if horizon is None else duration(horizon, "horizon")
     log = _aimed(eventlog.compile(dataset), target)
     known = moments(log, dataset)
-    keys = _split(log, known, split)
+    keys = at_split(log, known, split)
     split_at = int(keys["split_at"].iloc[0]) if len(keys) else 0
     train, test = (
         keys[keys[part]].drop(columns="weight", errors="ignore").join(outcomes(keys, keys[part].to_numpy(), until, within))
@@ -176,7 +176,7 @@ def _aimed(log: eventlog.EventLog, target: str | None) -> eventlog.EventLog:
     return replace(log, escalation=log.stages.index(target))
 
 
-def _split(log: eventlog.EventLog, known: Moments, split: float) -> pd.DataFrame:
+def at_split(log: eventlog.EventLog, known: Moments, split: float) -> pd.DataFrame:
     """The moments with split_at, escalated_at (of the case), is_training and is_test."""
     keys = known.keys
     if not len(keys):

@@ -17,10 +17,13 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from threadpoolctl import threadpool_limits
 
 from cxlib.escalation.scorers import Linear, Trees, signed_log
+from cxlib.escalation.scores import losses
 
 RARE = 20  # a word in fewer training rows than this is read as "another"
 MOST_WORDS = 250  # histogram boosting takes at most 255 categories
 MOST_ROUNDS = 400
+FREEDOMS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+USUAL_FREEDOM = 0.1
 NO_VALUE = "(none)"
 
 
@@ -136,30 +139,56 @@ def _trees(words: Mapping, numbers: tuple[str, ...], seed: int, rounds: int, **s
     )
 
 
-def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray) -> Model:
-    """Logistic regression; words one-hot, numbers as scaled logs with a flag for missing."""
-    regression, words, numbers = fitted_regression(features, label, weight)
+def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray | None = None) -> Model:
+    """Logistic regression; words one-hot, numbers as scaled logs with a flag for missing.
+
+    Coefficients are held back by as much as predicts the newer training cases (`is_newer`) best when fitted on the older ones;
+    then all are fitted with it. Without newer ones by a middling amount.
+    """
+    regression, words, numbers = fitted_regression(features, label, weight, is_newer)
     values = coded(features, words, numbers)
     return Model("logistic", Linear.of(regression, values, weight, [len(known) for known in words.values()]), words, numbers)
 
 
 def fitted_regression(
-    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray | None = None
 ) -> tuple[Pipeline, dict[str, pd.Index], tuple[str, ...]]:
     """scikit-learn's pipeline, and how it reads features."""
+    freedom = USUAL_FREEDOM
+    if is_newer is not None and is_newer.any() and label[~is_newer].any() and not label[~is_newer].all():
+        freedom = _freedom(features, label, weight, is_newer)
     words, numbers = readable(features)
+    with threadpool_limits(1):
+        values = coded(features, words, numbers)
+        regression = _regression(len(words), len(numbers), freedom)
+        regression.fit(values, label, logisticregression__sample_weight=weight)
+    return regression, words, numbers
+
+
+def _freedom(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray) -> float:
+    """How free may coefficients be, so that the log loss on the newer cases is smallest? (C: one over the penalty.)"""
+    words, numbers = readable(features[~is_newer])
+    values = coded(features, words, numbers)
+    lost = {}
+    for freedom in FREEDOMS:
+        regression = _regression(len(words), len(numbers), freedom)
+        with threadpool_limits(1):
+            regression.fit(values[~is_newer], label[~is_newer], logisticregression__sample_weight=weight[~is_newer])
+            chance = regression.predict_proba(values[is_newer])[:, 1]
+        lost[freedom] = np.average(losses(label[is_newer], chance), weights=weight[is_newer])
+    return min(lost, key=lambda freedom: lost[freedom])
+
+
+def _regression(n_words: int, n_numbers: int, freedom: float) -> Pipeline:
     scaled = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(signed_log), StandardScaler()
     )
     parts = [
-        ("words", OneHotEncoder(handle_unknown="ignore"), list(range(len(words)))),
-        ("numbers", scaled, list(range(len(words), len(words) + len(numbers)))),
+        ("words", OneHotEncoder(handle_unknown="ignore"), list(range(n_words))),
+        ("numbers", scaled, list(range(n_words, n_words + n_numbers))),
     ]
     read = ColumnTransformer([part for part in parts if part[2]])
-    regression = make_pipeline(read, LogisticRegression(C=0.3, max_iter=1000))
-    with threadpool_limits(1):
-        regression.fit(coded(features, words, numbers), label, logisticregression__sample_weight=weight)
-    return regression, words, numbers
+    return make_pipeline(read, LogisticRegression(C=freedom, max_iter=1000))
 
 
 def typical(features: pd.DataFrame, weight: np.ndarray) -> dict[str, object]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from drills import replaced
 
-PROOFS = ("shares", "times", "absorbing", "compare", "moves", "costs", "news", "refit")
+PROOFS = ("shares", "times", "absorbing", "compare", "moves", "costs", "news", "refit", "escalation")
 RESULTS = Path(__file__).with_name("results.md")
 HEAD = "# Drills\n\nWritten by `make drills`; one proof alone by `make drills PROOF=times`.\n"
 
