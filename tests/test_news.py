@@ -45,7 +45,7 @@ def born():
     old, new = written(500, seed=1)[0], written(300, seed=2)[0]
     extra = np.random.default_rng(3)
     gifts = [" ".join([*extra.choice(GIFTS, 4, replace=False), *extra.choice(TOPICS["slow"].split(), 2)]) for _ in range(40)]
-    return old, [*new, *gifts], themes.emerging(old, [*new, *gifts])
+    return old, [*new, *gifts], themes.emerging(old, [*new, *gifts], text_model="lexical")
 
 
 def test_a_planted_theme_is_found_with_its_tickets_and_its_words(born):
@@ -66,7 +66,7 @@ def test_the_order_of_texts_changes_nothing(born):
     old, new, found = born
     draw = np.random.default_rng(0)
     some, order = draw.permutation(len(old)), draw.permutation(len(new))
-    again = themes.emerging([old[i] for i in some], [new[i] for i in order])
+    again = themes.emerging([old[i] for i in some], [new[i] for i in order], text_model="lexical")
     assert (again.labels == found.labels[order]).all()
     pd.testing.assert_frame_equal(again.table.drop(columns="typical"), found.table.drop(columns="typical"))
     assert {new[i] for i in found.table["typical"][0]} == {new[order[i]] for i in again.table["typical"][0]}
@@ -74,8 +74,8 @@ def test_the_order_of_texts_changes_nothing(born):
 
 def test_nothing_is_new_in_the_same_texts_or_the_other_way_round(born):
     old, new, _ = born
-    assert themes.emerging(old, old).table.empty
-    assert themes.emerging(new, old).table.empty
+    assert themes.emerging(old, old, text_model="lexical").table.empty
+    assert themes.emerging(new, old, text_model="lexical").table.empty
 
 
 def test_votes_are_those_counted_by_hand():
@@ -110,7 +110,7 @@ def test_a_part_is_cut_where_few_ties_hold_it_and_both_sides_are_news():
 
 def test_equal_texts_are_counted_in_full_and_told_to_be_one():
     old, new = written(300, seed=4)[0], written(200, seed=5)[0]
-    found = themes.emerging(old, [*new, *["your parcel was handed to the neighbour"] * 10_000])
+    found = themes.emerging(old, [*new, *["your parcel was handed to the neighbour"] * 10_000], text_model="lexical")
     assert found.table[["n", "n_texts", "n_old"]].to_numpy().tolist() == [[10_000, 1, 0]]
     assert (found.labels[:200] == -1).all()
 
@@ -121,24 +121,24 @@ def test_one_customer_who_writes_often_is_no_news_and_many_are():
     flood = [" ".join(draw.choice(GIFTS, 5, replace=False)) for _ in range(60)]
     everyone = ([f"o{i}" for i in range(300)], [f"n{i}" for i in range(260)])
     one = (everyone[0], [*everyone[1][:200], *["n0"] * 60])
-    assert themes.emerging(old, [*new, *flood]).table["n"].tolist() == [60]
-    assert themes.emerging(old, [*new, *flood], customers=everyone).table["n"].tolist() == [60]
-    assert themes.emerging(old, [*new, *flood], customers=one).table.empty
+    assert themes.emerging(old, [*new, *flood], text_model="lexical").table["n"].tolist() == [60]
+    assert themes.emerging(old, [*new, *flood], customers=everyone, text_model="lexical").table["n"].tolist() == [60]
+    assert themes.emerging(old, [*new, *flood], customers=one, text_model="lexical").table.empty
 
 
 def test_with_each_ticket_its_own_customer_it_is_as_without_customers(born):
     old, new, found = born
-    each = themes.emerging(old, new, customers=([None] * len(old), [None] * len(new)))
+    each = themes.emerging(old, new, customers=([None] * len(old), [None] * len(new)), text_model="lexical")
     pd.testing.assert_frame_equal(each.table, found.table)
 
 
 def test_of_many_old_texts_a_part_is_compared_in_any_order(monkeypatch, born):
     old, new, _ = born
     monkeypatch.setattr(news, "_MOST", 700)
-    found = themes.emerging(old, new)
+    found = themes.emerging(old, new, text_model="lexical")
     assert (found.n_old, found.n_new) == (360, 340)
     assert found.table["n_old"].max() < 360
-    again = themes.emerging(old[::-1], new)
+    again = themes.emerging(old[::-1], new, text_model="lexical")
     pd.testing.assert_frame_equal(again.table, found.table)
     assert len(found.table) == 1
 
@@ -181,7 +181,7 @@ def test_months_alike_raise_an_alarm_no_more_often_than_promised():
 )
 def test_without_words_on_either_side_there_is_nothing_to_compare(asked, message):
     with pytest.raises(DataError, match=message):
-        themes.emerging(*asked)
+        themes.emerging(*asked, text_model="lexical")
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_what_cannot_be_used_is_refused_with_what_can(wrong, message):
 
 @pytest.mark.parametrize("new", [["one"], ["same"] * 500, [None, "same", "?"], ["12"], ["\ud800 half", "🔑", "ลืมรหัสผ่าน"]])
 def test_few_or_equal_texts_are_labelled_and_seldom_news(new):
-    found = themes.emerging(["same"] * 500, new)
+    found = themes.emerging(["same"] * 500, new, text_model="lexical")
     assert len(found.labels) == len(new)
     assert found.table.empty
     assert (found.labels == -1).all()
@@ -213,7 +213,7 @@ def test_few_or_equal_texts_are_labelled_and_seldom_news(new):
 @given(*[st.lists(st.one_of(st.none(), st.text(max_size=12)), min_size=1, max_size=12)] * 2, st.integers(0, 3))
 def test_any_texts_give_labels_of_the_table_or_a_clear_refusal(old, new, seed):
     try:
-        found = themes.emerging(old, new, seed=seed, deals=19)
+        found = themes.emerging(old, new, seed=seed, deals=19, text_model="lexical")
     except DataError:
         assert not all(any(char.isalnum() for text in texts if text for char in text.casefold()) for texts in (old, new))
     else:

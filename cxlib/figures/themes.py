@@ -110,7 +110,7 @@ def draw_theme_costs(asks: TicketThemes, found: Costs) -> Axes:
 def draw_theme_months(asks: TicketThemes) -> Axes:
     """Small multiples: the share of each month's tickets of the themes that changed most, with the first month of those that
     were not there before. Returns the first panel."""
-    shown = asks.changes.sort_values("born", kind="stable").head(_MULTIPLES)  # those that were born first
+    shown = asks.changes.head(_MULTIPLES)
     columns = min(4, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     panels = _panels(rows, columns, wide=2.4 * columns, high=0.5 + 1.5 * rows, sharex=True, sharey=True)

@@ -46,7 +46,7 @@ _OURS = {*ANALYSTS, "dataset.toml", "quarantine", "truth", ".cache", *(f"{table}
 
 @contextmanager
 def scratch_folder(place: Path, prefix: str) -> Iterator[Path]:
-    """A folder in `place` that is gone afterwards, whatever happens.
+    """A folder in `place` that is gone afterwards, whatever is raised.
 
     Its name is known before it is made: `tempfile.TemporaryDirectory` leaves it behind if a signal comes in between.
     """

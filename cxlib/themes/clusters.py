@@ -19,9 +19,10 @@ _OF_EACH = 60  # of them at least so many of each group, that a small one can be
 _SAMPLE = 2_500  # distinct texts on which the number of groups is chosen
 FEWEST = 30  # fewer distinct texts than this are one group unless a number is given
 _TIED = 0.01  # stabilities this close count as equal: the finer groups are then the more useful
-_HEAP, _EVEN = 0.5, 0.25  # what is a heap: see `_without_heap`
+_HEAP, _EVEN = 0.5, 0.18  # what is a heap: see `_without_heap`; themes of sizes 1, 1/2, 1/3, ... 1/77 have an evenness of .19
 _TEXTS_PER_GROUP = 40  # the most groups tried: one per this many distinct texts
-_GRID = (*range(4, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of groups tried
+FEWEST_THEMES = 4  # tried, unless there are too few texts, or fewer are asked for
+_GRID = (*range(2, 17), 18, 20, 23, 27, 32, 38, 45, 54, 65, 77, 92)  # numbers of groups tried
 # What is called mixed: a choice. Ties stay in a group of random texts in proportion to its size, in a theme mostly.
 _INSIDE = 0.3  # a group that keeps a smaller share of its ties to itself says nothing
 _SMALL = 5  # distinct texts: fewer are an accident
@@ -42,13 +43,13 @@ class Groups:
     is_mixed: np.ndarray  # one flag per group
 
 
-def grouped(points: np.ndarray, k: int | None, seed: int) -> Groups:
+def grouped(points: np.ndarray, k: int | None, seed: int, fewest: int = FEWEST_THEMES) -> Groups:
     """The groups of these rows of unit length: `k` of them, or as many as come out the same on random parts.
 
     Groups of fewer than five texts, and those that keep less than 30 % of their ties, are called mixed unless `k` is given: the
     smallest and loosest first, up to a tenth of the texts in all.
     """
-    curve = curve_of(points[sample_of(len(points), seed)], seed) if k is None else NO_CURVE
+    curve = curve_of(points[sample_of(len(points), seed)], seed, fewest) if k is None else NO_CURVE
     graph = fuzzy_graph(points)
     number = partition(graph, k, seed) if k else _without_heap(graph, _by_stability(curve), seed)
     number = np.unique(number, return_inverse=True)[1]  # none may be empty
@@ -67,9 +68,9 @@ def sample_of(n: int, seed: int) -> np.ndarray:
     return core(n, seed, _SAMPLE)
 
 
-def curve_of(sample: np.ndarray, seed: int) -> pd.DataFrame:
+def curve_of(sample: np.ndarray, seed: int, fewest: int = FEWEST_THEMES) -> pd.DataFrame:
     """How well partitions of random parts agree, by their number of groups: see `graph.stability`."""
-    grid = [k for k in _GRID if k * _TEXTS_PER_GROUP <= len(sample)] or [2, 3]
+    grid = [k for k in _GRID if k >= fewest and k * _TEXTS_PER_GROUP <= len(sample)] or [2, 3]
     return stability(sample, grid, seed) if len(sample) >= FEWEST else NO_CURVE
 
 
@@ -89,8 +90,9 @@ def _by_stability(curve: pd.DataFrame) -> list[int]:
 def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -> np.ndarray:
     """The first of these partitions that is no heap with a few odd texts beside it; of heaps the least uneven.
 
-    A heap comes out the same each time and says nothing: one group holds more than half of the texts, or the texts are in
-    effect (one over the sum of squared shares) in fewer than a quarter as many groups as there are.
+    A heap comes out the same each time and says nothing: one group holds more than half of the texts (of two or three: 1.5
+    times its part), or the texts are in effect (one over the sum of squared shares) in fewer than 18 % as many groups as there
+    are.
     """
     view = spectral(graph, max(numbers))
     tried = []
@@ -98,7 +100,7 @@ def _without_heap(graph: sparse.csr_matrix, numbers: Sequence[int], seed: int) -
         number = cut(view, k, seed) if k > 1 else np.zeros(graph.shape[0], dtype=int)
         share = np.bincount(number) / len(number)
         tried.append((1 / (len(share) * (share**2).sum()), number))
-        if share.max() <= _HEAP and tried[-1][0] >= _EVEN:
+        if share.max() <= max(_HEAP, 1.5 / k) and tried[-1][0] >= _EVEN:
             break
     return max(tried, key=lambda one: one[0])[1]
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from cxlib.eventlog import progress
 from cxlib.schema import DataError
 from cxlib.themes.boilerplate import Boilerplate
-from cxlib.themes.clusters import NO_CURVE, core, grouped, joined, kept_inside, landmarks, nearest_to
+from cxlib.themes.clusters import FEWEST_THEMES, NO_CURVE, core, grouped, joined, kept_inside, landmarks, nearest_to
 from cxlib.themes.graph import fuzzy_graph
 from cxlib.themes.layout import mixing, place_themes
 from cxlib.themes.models import TextModel, chosen
@@ -179,6 +179,7 @@ def fit(
     seed: int = 0,
     *,
     customers: Sequence | pd.Series | None = None,
+    fewest: int = FEWEST_THEMES,
 ) -> Codebook:
     """What are these texts about?
 
@@ -196,6 +197,8 @@ def fit(
         Of everything random. Same texts and seed, same themes, in any order of the texts and on any number of threads.
     customers : sequence, optional
         Whose each text is; the intervals of the shares then allow for customers who write more than once.
+    fewest : int
+        The smallest number of themes that is tried.
 
     Returns
     -------
@@ -232,7 +235,7 @@ def fit(
     said = [plain(text) for text in texts]
     with threadpool_limits(1):
         read = Read.of(said, text_model, seed, k=k)
-        groups = grouped(read.points, k, seed)
+        groups = grouped(read.points, k, seed, fewest)
         theme = np.where(groups.is_mixed[groups.number], MIXED, groups.number)
         kept = read.kept(theme, seed)
         found = themes_of(said, kept)

@@ -142,7 +142,7 @@ class Vocabulary:
             key = once(row.astype(np.int64) << _BITS | term)[0]
             held += np.bincount(key & ((1 << _BITS) - 1), minlength=1 << _BITS)
         known = np.flatnonzero(held >= rarest)
-        if len(known) > _MOST:  # of random letters all are as frequent, and nothing is lost
+        if len(known) > _MOST:  # of random letters; the rarest say least of who is near whom
             known = np.sort(known[np.argsort(-held[known], kind="stable")[:_MOST]])
         return cls(terms, known, np.log((1 + len(texts)) / (1 + held[known])) + 1)
 

@@ -16,9 +16,9 @@ from cxlib.redact import KINDS
 from cxlib.themes.boilerplate import own_words
 from cxlib.themes.terms import Vocabulary, letter_groups, words
 
-N_DIMENSIONS = 256
+N_DIMENSIONS = 320
 WORD_WEIGHT = 0.8  # of the word part beside the letter part
-_BASIS = 3_000  # texts from which the directions are found
+_BASIS = 5_000  # texts from which the directions are found
 _HIDDEN = re.compile(r"\[(?:" + "|".join(map(re.escape, KINDS)) + r")\]")
 _LETTERS = re.compile(r"[^\W\d_]+")
 
@@ -61,7 +61,7 @@ def essence(text: str) -> str:
 
 @dataclass(frozen=True)
 class Lexical:
-    """TF-IDF of letters and of words, side by side, turned into the few directions in which texts differ most."""
+    """TF-IDF of letters and of words, side by side, seen in a few directions that keep who is near whom."""
 
     letters: Vocabulary
     words: Vocabulary
@@ -95,7 +95,7 @@ def lexical(texts: Sequence[str], seed: int = 0) -> tuple[Lexical, np.ndarray]:
 
     Groups of 3 to 5 letters within words forgive typing errors and endings; words and pairs of words carry the sense. Both are
     weighted 1 + log(count) times inverse document frequency, scaled to length 1, joined with the words at .8 of the weight of
-    the letters, and reduced to 256 directions: those in which random mixtures of the texts (3,000 by lot, where there are more)
+    the letters, and reduced to 320 directions: those in which random mixtures of the texts (5,000 by lot, where there are more)
     lie. Ranked ones, of a singular value decomposition, cost more and blur look-alike topics.
 
     References

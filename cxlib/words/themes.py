@@ -114,8 +114,7 @@ def say_parts(parts: pd.DataFrame, asks: TicketThemes, n_themes: int = 5) -> str
         return _no() if asks.source == "none" else "The tickets have no text to look into."
     looked = min(n_themes, len(asks.table))
     if parts.empty:
-        said = ("falls", "each is") if looked > 1 else ("does not fall", "it is")
-        return f"{_of_largest(0, looked)} {said[0]} apart into smaller ones: {said[1]} one thing, or too small to tell."
+        return f"{_of_largest(0, looked)} {'falls' if looked > 1 else 'does not fall'} apart into smaller ones that hold."
     made_of = [
         f"“{escape(part['of'].iloc[0])}” has {plural(len(part), 'part')}, the largest “{escape(part['name'].iloc[0])}” with "
         f"{share_with_interval(part.iloc[0])} of its tickets"
@@ -123,15 +122,15 @@ def say_parts(parts: pd.DataFrame, asks: TicketThemes, n_themes: int = 5) -> str
     ]
     n = parts["theme"].nunique()
     verb = "falls" if n == 1 else "fall"
-    return f"{_of_largest(n, looked)} {verb} apart into smaller ones: {'; '.join(made_of)}."
+    return f"{_of_largest(n, looked)} {verb} apart into smaller ones that hold: {'; '.join(made_of)}."
 
 
 def _of_largest(n: int, looked: int) -> str:
-    return f"{count(n) if n else 'None'} of the {plural(looked, 'largest theme')}" if looked > 1 else "The one theme"
+    return f"{count(n) if n else 'None'} of the {plural(looked, 'largest theme')}" if looked > 1 else "The largest theme"
 
 
 def say_theme_months(asks: TicketThemes) -> str:
-    """Which themes have a clearly larger or smaller share of the tickets in the last month than in the first."""
+    """Which themes came up, and which have a clearly larger or smaller share of the tickets than in the first month."""
     if asks.changes.empty:
         return _no() if asks.source == "none" else "There are no two whole months with 30 dated tickets or more to compare."
     first, last = asks.months["month"].min(), asks.months["month"].max()
@@ -260,7 +259,16 @@ def say_stability(asks: TicketThemes) -> str:
     themes, tried = plural(len(found.table), "theme"), found.stability["k"]
     if tried.empty:
         return f"{themes}: the number was given, or there are too few texts to choose one by stability."
-    best = found.stability.set_index("k").loc[len(found.table)]
+    by_k = found.stability.set_index("k")
+    if found.version > 1 or len(found.table) not in by_k.index:
+        best = by_k["stability"].idxmax()
+        return (
+            f"{themes}, after what was refitted, edited or too mixed to count. When they were found, numbers from "
+            f"{count(tried.min())} to {count(tried.max())} were tried; two partitions that saw different 80 % of the tickets "
+            f"agree best at {count(best)}, by {decimal(by_k['stability'][best])} (adjusted Rand index: 1 = the same "
+            "groups, 0 = chance)."
+        )
+    best = by_k.loc[len(found.table)]
     agree = f"{decimal(best['stability'])} ({decimal(best['low'])} to {decimal(best['high'])} over {count(best['n'])} pairs"
     most = " This is the most that was tried; more may hold as well." if len(found.table) == tried.max() else ""
     return (

@@ -43,7 +43,8 @@ PIECES = {
     "Pm4pyOnPolars": ("prepare", "transitions", "variants", "funnel", "case_summary"),
 }
 RUNS = 3  # of which the least CPU and wall count, for other work on the machine only adds, and the highest peak
-SLOW = {"Retentioneering", "Pm4py", "Pm4pyOnPolars", "BERTopic"}  # one run each, as for what the peers prepare
+ONE_THREAD = {"NUMBA_NUM_THREADS": "1"}  # as the Makefile has it for BLAS
+SLOW = {"Retentioneering", "Pm4py", "Pm4pyOnPolars"}  # one run each, as for what the peers prepare
 REFERENCE = "Pandas"  # whose answers the others are held against
 INSTEAD = {("Retentioneering", "time_to"): "time_from_start"}
 KNOWN_ERRORS = {("Pm4pyOnPolars", "funnel")}  # said in tables.py
@@ -152,7 +153,8 @@ def _piece(python: Path, tool: str, step: str, events: Path, folder: Path) -> di
     said = folder / "said.txt"
     with said.open("wb") as text:
         arguments = [str(python), "-m", "bench.cost", tool, step, str(events), str(folder)]
-        process = subprocess.Popen(arguments, stdout=text, stderr=text, env=os.environ | {"PYTHONPATH": str(HERE.parent)})
+        env = os.environ | {"PYTHONPATH": str(HERE.parent)} | ONE_THREAD
+        process = subprocess.Popen(arguments, stdout=text, stderr=text, env=env)
         helpers = 0.0
         while process.poll() is None:
             helpers = max(helpers, sum(map(_megabytes, descendants(process.pid))))

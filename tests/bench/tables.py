@@ -35,8 +35,8 @@ THEMES = {
 }
 READ_ME_THEMES = """ARI and NMI are agreement with the 77 intents that people gave these texts (Banking77, Casanueva et al.
 2020): 1 = the same groups, an ARI of 0 = no more than chance. All group the same rows of the same model, but the last.
-CPU is that of clustering and naming, those rows given. BERTopic chooses its number of themes unless given one, its outliers
-count as one group, and it draws anew in each run.
+CPU is that of clustering and naming, those rows given: the least of three runs, on one thread. BERTopic chooses its number of
+themes unless given one, its outliers count as one group, and it draws anew in each run.
 """
 READ_ME = """Equal answers are checked first, column by column, down to each case and each microsecond. What the peers do
 otherwise, and how this was measured:

@@ -41,8 +41,9 @@ def refits(pool: pd.DataFrame, seeds: range, text_model: str | TextModel) -> pd.
         inside = pd.crosstab(grown.labels[len(old) :], new["category"].to_numpy()).reindex(births, fill_value=0)
         own = inside.div(inside.sum(axis=1), axis=0)[hidden] > _OWN
         moved = before != after
-        listed = {*changes["theme"], *changes["other"]}
-        unlisted = sum(a not in listed and b not in listed for a, b in zip(before[moved], after[moved], strict=True))
+        splits, merges = (changes[changes["kind"] == kind] for kind in ("split", "merge"))
+        listed = {*zip(splits["other"], splits["theme"], strict=True), *zip(merges["theme"], merges["other"], strict=True)}
+        unlisted = sum(pair not in listed for pair in zip(before[moved].tolist(), after[moved].tolist(), strict=True))
         rows.append((int(own.any(axis=0).sum()), len(births), float(1 - moved.mean()), unlisted))
     return pd.DataFrame(rows, columns=["born", "births", "kept", "unlisted"])
 
@@ -65,4 +66,4 @@ def drill(draws: int = 20) -> tuple[str, pd.DataFrame, bool]:
         f"letters and words reported). In every draw {KEPT:.0%} of the old questions keep their theme, and no move is missing "
         "in the list."
     )
-    return said, table, bool(table["holds"].all())
+    return said, table, bool(len(table) and table["holds"].all())

@@ -16,9 +16,11 @@ from cxlib.themes.tickets import TicketThemes
 _FEWEST = 100  # distinct texts of a theme: fewer tell no parts apart
 _HOLDS = 0.9  # agreement of partitions: less is usual among the wordings of one thing, more where there are several
 _COLUMNS = ["theme", "part", "name", "n", "share", "low", "high", "stability", "typical"]
+_NUMBERS = ["share", "low", "high", "stability"]
+NONE = pd.DataFrame(columns=_COLUMNS).astype({"theme": int, "part": int, "n": int} | dict.fromkeys(_NUMBERS, float))
 
 
-def parts(
+def subthemes(
     texts: Sequence[str | None],
     labels: np.ndarray,
     *,
@@ -51,10 +53,10 @@ def parts(
 
     >>> things = ["lost my card abroad", "refund is late again", "new phone number needed", "wrong pin code entered"]
     >>> said = [f"{thing} {chr(97 + n // 9)}{chr(97 + n % 9)}" for thing in things for n in range(50)]
-    >>> parts(said, np.zeros(200, dtype=int))["n"].tolist()
+    >>> subthemes(said, np.zeros(200, dtype=int))["n"].tolist()
     [50, 50, 50, 50]
     """
-    found = [pd.DataFrame(columns=_COLUMNS)]
+    found = []
     largest = _largest(np.asarray(labels), n_themes)
     with progress.bar("looking into themes", len(largest), unit="theme") as shown:
         for theme in largest:
@@ -63,17 +65,20 @@ def parts(
             found.append(_parts([texts[i] for i in rows.tolist()], text_model, who, seed).assign(theme=theme))
             found[-1]["typical"] = [tuple(rows[list(places)].tolist()) for places in found[-1]["typical"]]
             shown.update()
-    return pd.concat([found[0], *(part for part in found if len(part))], ignore_index=True)[_COLUMNS]
+    some = [part for part in found if len(part)]
+    return pd.concat(some, ignore_index=True)[_COLUMNS] if some else NONE.copy()
 
 
-def inside(
-    dataset: Dataset, asks: TicketThemes, *, text_model: str | TextModel = "lexical", n_themes: int = 5, seed: int = 0
-) -> pd.DataFrame:
-    """Which smaller themes are the largest themes of a data set's tickets made of? As `parts`, with `of`: the theme's name."""
+def subthemes_of_tickets(dataset: Dataset, asks: TicketThemes, *, n_themes: int = 5, seed: int = 0) -> pd.DataFrame:
+    """Which smaller themes are the largest themes of a data set's tickets made of? As `subthemes`, with `of`: the
+    theme's name; texts are compared as the themes' were."""
     tickets = dataset.tables["tickets"] if len(asks.tickets) else asks.tickets
     who = tickets["user_id"].reset_index(drop=True) if "user_id" in tickets else None
     labels = asks.tickets["theme"].to_numpy(dtype=int)
-    found = parts(asks.texts.tolist(), labels, text_model=text_model, customers=who, n_themes=n_themes, seed=seed)
+    model: str | TextModel = "lexical"
+    if asks.themes and asks.themes.text_model != model:
+        model = asks.themes.kept.model
+    found = subthemes(asks.texts.tolist(), labels, text_model=model, customers=who, n_themes=n_themes, seed=seed)
     return found.assign(of=found["theme"].map(asks.table.set_index("theme")["name"]))
 
 
@@ -85,9 +90,9 @@ def _largest(labels: np.ndarray, n_themes: int) -> list[int]:
 def _parts(texts: Sequence[str | None], text_model: str | TextModel, customers: pd.Series | None, seed: int) -> pd.DataFrame:
     """The themes of these texts, unless they are one thing."""
     if len({essence(plain(text)) for text in texts} - {""}) < _FEWEST:
-        return pd.DataFrame(columns=_COLUMNS)
-    book = fit(texts, None, text_model, seed, customers=customers)
+        return NONE
+    book = fit(texts, None, text_model, seed, customers=customers, fewest=2)
     agreed = book.stability.loc[book.stability["k"] >= len(book.table), "stability"]
     if len(book.table) < 2 or agreed.empty or agreed.iloc[0] < _HOLDS:
-        return pd.DataFrame(columns=_COLUMNS)
+        return NONE
     return book.table.rename(columns={"theme": "part"}).assign(stability=float(agreed.iloc[0]))
