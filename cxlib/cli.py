@@ -1,11 +1,12 @@
-"""`cx`: import an export, make the demo data set, check a data set, compile its journeys, keep its themes, publish a report."""
+"""`cx`: import an export, make the demo data set, check a data set, compile its journeys, keep its themes, list
+whom to look at today, publish a report."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from cxlib import eventlog, simulate, sources, store, themes
+from cxlib import escalation, eventlog, simulate, sources, store, themes
 from cxlib.reports import add_report, run_report
 from cxlib.reports.run import interruptible
 from cxlib.schema import DataError
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     checking.add_argument("dataset", metavar="DIR", help="a dataset folder, such as data/demo")
     eventlog.add_compile(commands)
     themes.add_codebook(commands)
+    escalation.add_score(commands)
     add_report(commands)
     asked = parser.parse_args(argv)
     try:
@@ -41,6 +43,9 @@ def main(argv: list[str] | None = None) -> int:
         if asked.command == "codebook":
             with interruptible():
                 return themes.run_codebook(asked)
+        if asked.command == "score":
+            with interruptible():
+                return escalation.run_score(asked)
         return run_report(asked)
     except KeyboardInterrupt:
         print("cx: interrupted; nothing half-made was left", file=sys.stderr)

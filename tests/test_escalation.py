@@ -12,6 +12,7 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
 from cxlib import escalation, eventlog, open_dataset, sources, store
+from cxlib.cli import main
 from cxlib.escalation import choosing, features, forecast, labels, models, scorers, scores
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.figures import escalation as figures
@@ -322,6 +323,155 @@ def test_a_perfect_leak_among_the_final_columns_of_tickets_changes_nothing(opene
     assert with_leak.features == planted.features
     assert with_leak.metrics == planted.metrics
     assert 0.6 < planted.metrics["auc"]["value"] < 0.9
+
+
+def _final(tables, calls, **columns):
+    tickets = tables["tickets"]
+    return tables | {"tickets": tickets.assign(**{name: make(tickets, calls) for name, make in columns.items()})}
+
+
+def _later(tables, calls, field, hours):
+    """A logged change of each ticket after everything else of its case, that tells what came of it."""
+    tickets = tables["tickets"]
+    rows = tickets[["ticket_id"]].assign(event_id="late" + tickets["ticket_id"], field=field, old_value="")
+    rows["occurred_at"] = tickets["opened_at"] + pd.Timedelta(hours=hours)
+    return tables | {"ticket_events": rows.assign(new_value=np.where(calls, "called", "quiet"))}
+
+
+def _incidents(tables, calls):
+    began = tables["tickets"]["opened_at"][calls] + pd.Timedelta(hours=2)
+    rows = pd.DataFrame({"incident_id": [f"i{i}" for i in range(len(began))], "began_at": began, "application_id": "a"})
+    return tables | {"incidents": rows.assign(ended_at=rows["began_at"] + pd.Timedelta(hours=1))}
+
+
+def _after_the_call(tables, calls):
+    called = tables["touchpoints"][tables["touchpoints"]["stage"] == "phone"]
+    more = called.assign(
+        touchpoint_id=called["touchpoint_id"] + "x",
+        stage="agent",
+        action="follow up",
+        occurred_at=called["occurred_at"] + pd.Timedelta(minutes=5),
+        sentiment=-1.0,
+    )
+    return tables | {"touchpoints": pd.concat([tables["touchpoints"], more], ignore_index=True)}
+
+
+LEAKS = {
+    "final counter": lambda t, c: _final(t, c, reassignment_count=lambda _, calls: np.where(calls, 5, 0)),
+    "closed_at": lambda t, c: _final(
+        t, c, closed_at=lambda k, calls: k["opened_at"] + pd.to_timedelta(np.where(calls, 90, 1), "h")
+    ),
+    "resolver": lambda t, c: _later(t, c, "resolved_by", 0.1),
+    "text of a later comment": lambda t, c: _later(t, c, "comments", 1.2),
+    "post-outcome change": lambda t, c: _later(t, c, "assignment_group", 1.2),
+    "future incident": _incidents,
+    "post-outcome touch": _after_the_call,
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_a_planted_leak_changes_no_forecast(opened, planted, planted_tables, leak):
+    tables, calls = planted_tables
+    leaky = LEAKS[leak](tables, calls.to_numpy())
+    found = escalation.fit(opened(leaky, observed_until=tables["touchpoints"]["occurred_at"].max()))
+    assert found.features == planted.features
+    ours, theirs = (part.set_index("touchpoint_id")["chance"] for part in (found.table, planted.table))
+    assert ours.reindex(theirs.index).to_numpy() == pytest.approx(theirs.to_numpy(), abs=1e-9)
+
+
+def test_what_comes_after_the_split_teaches_nothing_not_even_which_words_are_telling(opened, planted, planted_tables):
+    """Target statistics, vocabularies and scales are of training: without the newer cases' calls the model is the same."""
+    tables, _ = planted_tables
+    touch = tables["touchpoints"]
+    later = (touch["stage"] == "phone") & (touch["occurred_at"] >= planted.split_at)
+    without = opened(tables | {"touchpoints": touch[~later]}, observed_until=touch["occurred_at"].max())
+    blind = escalation.fit(without)
+    assert "so no model is fitted" in blind.why_not
+    log = eventlog.compile(without)
+    moments = features.moments(log, without)
+    keys = forecast.at_split(log, moments, 0.8)
+    split_at = int(keys["split_at"].iloc[0])
+    assert split_at == planted.kept.split_at
+    model = choosing.chosen(moments.features, keys, keys["is_training"].to_numpy(), split_at, None, 0).model
+    assert model.features == planted.model.features
+    for name, array in planted.model.scorer.arrays().items():
+        assert np.array_equal(array, model.scorer.arrays()[name]), name
+
+
+def test_no_case_and_no_moment_lies_on_both_sides_of_the_split_and_rows_are_not_dealt(planted_data):
+    log = eventlog.compile(planted_data)
+    keys = forecast.at_split(log, features.moments(log, planted_data), 0.7)
+    train, test = keys[keys["is_training"]], keys[keys["is_test"]]
+    assert not set(train["case"]) & set(test["case"])
+    assert train["at"].max() < keys["split_at"].iloc[0] <= test["at"].min()
+
+
+def test_an_escalation_within_the_horizon_but_after_the_split_is_not_known_to_training():
+    keys = pd.DataFrame({"case": [0, 1, 2], "at": [0, 0, 8], "is_open": True, "escalated_at": [5.0, 15.0, 15.0]})
+    found = labels.outcomes(keys, np.ones(3, dtype=bool), 10, 8)
+    assert found["label"].tolist() == [True, False, False]
+    assert found["weight"].tolist()[2] == 0, "watched for 2 of 8 only"
+    assert found["weight"].tolist()[1] > 0, "watched for all of 8 without an escalation"
+
+
+def test_a_forecast_that_is_kept_gives_the_same_list_and_says_how_it_does(planted, planted_data, tmp_path):
+    path = planted.kept.save(tmp_path / "forecast.npz")
+    again = escalation.Forecaster.load(path)
+    review, health = escalation.score(again, planted_data, capacity=15)
+    pd.testing.assert_frame_equal(review.table, planted.top(15).table)
+    row = health.set_index("what").loc["AUC"]
+    assert row["now"] == pytest.approx(planted.metrics["auc"]["value"], abs=1e-3)
+    assert row["verdict"] == "steady"
+    assert health.set_index("what").loc["share that escalates", "n"] == planted.counts["held_out_cases"]
+
+
+def test_health_says_when_the_world_has_moved(planted, opened, planted_tables):
+    """The newer cases are all in another mood and call three times as often as before."""
+    tables, _ = planted_tables
+    touch = tables["touchpoints"]
+    newer = touch["occurred_at"] >= planted.split_at
+    moved = touch.assign(sentiment=touch["sentiment"].where(~newer, -0.9))
+    moved["stage"] = moved["stage"].where(~(newer & (moved["stage"] == "agent")), "phone")
+    dataset = opened(tables | {"touchpoints": moved}, observed_until=touch["occurred_at"].max())
+    health = escalation.score(planted.kept, dataset)[1].set_index("what")["verdict"]
+    assert health["share that escalates"] == "moved"
+    assert "moved" in health[health.index.str.contains("mood")].tolist()
+
+
+def test_files_that_are_no_forecast_and_data_that_lack_what_it_reads_are_refused(planted, planted_data, tmp_path):
+    path = planted.kept.save(tmp_path / "forecast.npz")
+    whole = path.read_bytes()
+    with pytest.raises(DataError, match="there is no forecast"):
+        escalation.Forecaster.load(tmp_path / "none.npz")
+    for broken in (b"", b"not a zip", whole[: len(whole) // 2]):
+        path.write_bytes(broken)
+        with pytest.raises(DataError, match="is no forecast, or was cut short"):
+            escalation.Forecaster.load(path)
+    reads_more = replace(planted.kept, model=replace(planted.model, numbers=(*planted.model.numbers, "plan.n")))
+    with pytest.raises(DataError, match=r"lacks what the forecast reads: plan\.n\. Fit it again"):
+        escalation.score(reads_more, planted_data)
+
+
+def test_cx_score_writes_a_list_that_no_spreadsheet_takes_for_formulas(planted_tables, opened, tmp_path, capsys):
+    tables, _ = planted_tables
+    touch = tables["touchpoints"].assign(case_id="=" + tables["touchpoints"]["case_id"])
+    tickets = tables["tickets"].assign(case_id="=" + tables["tickets"]["case_id"])
+    dataset = opened({"touchpoints": touch, "tickets": tickets}, observed_until=touch["occurred_at"].max())
+    model, out = tmp_path / "m.npz", tmp_path / "new" / "list.csv"
+    args = ["score", "--data", str(dataset.path), "--model", str(model), "--out", str(out), "--capacity", "7"]
+    assert main(args) == 2
+    assert "make one with cx score --fit" in capsys.readouterr().err
+    assert main([*args, "--fit"]) == 0
+    said = capsys.readouterr().out
+    assert "7 of" in said and "steady" in said
+    listed = pd.read_csv(out)
+    assert len(listed) == 7
+    assert listed["case_id"].str.startswith("'=").all()
+    first = out.read_bytes()
+    assert main(args) == 0
+    assert out.read_bytes() == first
+    assert main([*args, "--horizon", "7d"]) == 2
+    assert [file.name for file in out.parent.iterdir()] == ["list.csv"]
 
 
 def test_training_knows_neither_touches_nor_escalations_after_the_split(opened):

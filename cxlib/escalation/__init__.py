@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from cxlib.escalation.choosing import Choice
+from cxlib.escalation.command import add_score, run_score, score
 from cxlib.escalation.forecast import Escalation, fit
+from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.review import Review, review_list
 
-__all__ = ["Choice", "Escalation", "Review", "fit", "review_list"]
+__all__ = ["Choice", "Escalation", "Forecaster", "Review", "add_score", "fit", "review_list", "run_score", "score"]

@@ -14,6 +14,7 @@ from cxlib.escalation import choosing, judging, models, scores
 from cxlib.escalation.choosing import KINDS, Choice
 from cxlib.escalation.features import Moments, moments
 from cxlib.escalation.judging import ENOUGH, METRICS, UNKNOWN
+from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.redact import Gazetteer, gazetteer
@@ -56,6 +57,7 @@ class Escalation:
     waiting_features: pd.DataFrame
     usual: Mapping[str, object]
     model: models.Model | None
+    kept: Forecaster | None  # to be saved, and used on later data
 
     @property
     def ece(self) -> float:
@@ -109,7 +111,7 @@ def fit(
     if not 0.1 <= split <= 0.95:
         raise DataError(f"split={split} is not a share of cases to train on: give a number from 0.1 to 0.95, such as 0.8")
     within = None if horizon is None else duration(horizon, "horizon")
-    log = _aimed(eventlog.compile(dataset), target)
+    log = aimed(eventlog.compile(dataset), target)
     known = moments(log, dataset)
     keys = at_split(log, known, split)
     split_at = int(keys["split_at"].iloc[0]) if len(keys) else 0
@@ -117,12 +119,12 @@ def fit(
         keys[keys[part]].drop(columns="weight", errors="ignore").join(outcomes(keys, keys[part].to_numpy(), until, within))
         for part, until in (("is_training", split_at), ("is_test", log.observed_until))
     )
-    waiting = _waiting(log, keys)
+    waiting = still_waiting(log, keys)
     counts = _counts(log, keys, train, test, waiting)
     train, test = train[train["weight"] > 0], test[test["weight"] > 0]
     at = pd.Timestamp(split_at, unit="us", tz="UTC") if len(keys) else None
     if why_not := _too_few(log, counts):
-        return _nothing(log, counts, at, horizon, why_not)
+        return nothing(log, counts, at, horizon, why_not)
     features, weight = known.features.loc[train.index], train["weight"].to_numpy()
     with threadpool_limits(1):
         choice = choosing.chosen(known.features, keys, keys["is_training"].to_numpy(), split_at, within, seed)
@@ -135,9 +137,24 @@ def fit(
     table = judging.table(
         test, {kind: chances[kind] for kind in KINDS} | judging.plain_rules(train, test, features, of_test), seed
     )
+    metrics = table[table["model"] == choice.model.kind].drop(columns="model").set_index("metric").to_dict("index")
+    of_model = features[list(choice.model.features)]
+    kept = Forecaster(
+        model=choice.model,
+        target=log.stages[log.escalation],
+        horizon=horizon,
+        split_at=split_at,
+        base_rate=float(np.average(train["label"], weights=weight)),
+        auc=metrics["auc"]["value"],
+        n=metrics["auc"]["n"],
+        usual=models.typical(of_model, weight),
+        past=_silences(log, train, split_at),
+        looks={name: judging.Look.of(of_model[name], weight) for name in of_model},
+        trained_on=f"{dataset.settings.name} {dataset.fingerprint}",
+    )
     return Escalation(
         table=rows.reset_index(drop=True),
-        metrics=table[table["model"] == choice.model.kind].drop(columns="model").set_index("metric").to_dict("index"),
+        metrics=metrics,
         scores=table,
         choice=choice,
         calibration=scores.calibration(rows),
@@ -145,28 +162,29 @@ def fit(
         by_stage=judging.by_stage(rows, log.stages, seed),
         by_age=judging.by_age(rows, of_test["time.elapsed_h"].to_numpy(), seed),
         by_month=judging.by_month(rows, log.timezone),
-        drift=judging.drift(features, of_test, weight, test["weight"].to_numpy(), choice.model),
+        drift=judging.drift(kept.looks, of_test, test["weight"].to_numpy()),
         counts=counts,
         escalation=log.stages[log.escalation],
         horizon=horizon,
         split_at=at,
-        base_rate=float(np.average(train["label"], weights=weight)),
+        base_rate=kept.base_rate,
         ece_if_perfect=scores.ece_if_perfect(rows, seed),
         overall=scores.observed(rows),
         why_not="",
         people=gazetteer(dataset.tables),
         features=choice.model.features,
-        waiting=_with_chances(waiting, choice.model.chance(known.features.loc[waiting.index]), log, train),
+        waiting=with_chances(waiting, kept, known, log),
         waiting_features=known.features.loc[waiting.index],
-        usual=models.typical(features[list(choice.model.features)], weight),
+        usual=kept.usual,
         model=choice.model,
+        kept=kept,
     )
 
 
 _ROW = ["touchpoint_id", "case_id", "case", "customer", "at", "stage", "weight", "escalated", "chance"]
 
 
-def _aimed(log: eventlog.EventLog, target: str | None) -> eventlog.EventLog:
+def aimed(log: eventlog.EventLog, target: str | None) -> eventlog.EventLog:
     """The log with the stage that is forecast as its escalation stage."""
     if target is None:
         return log
@@ -193,7 +211,7 @@ def at_split(log: eventlog.EventLog, known: Moments, split: float) -> pd.DataFra
     )
 
 
-def _waiting(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.DataFrame:
+def still_waiting(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.DataFrame:
     """The newest moment of prediction of each case that is open at the end of the data and has not escalated."""
     last = keys.drop_duplicates("case", keep="last").set_index("case")["is_open"]
     rows = keys[keys["at_risk"]].drop_duplicates("case", keep="last")
@@ -229,15 +247,19 @@ def _too_few(log: eventlog.EventLog, counts: Mapping[str, int]) -> str:
     return ""
 
 
-def _with_chances(waiting: pd.DataFrame, then: np.ndarray, log: eventlog.EventLog, train: pd.DataFrame) -> pd.DataFrame:
+def with_chances(waiting: pd.DataFrame, kept: Forecaster, known: Moments, log: eventlog.EventLog) -> pd.DataFrame:
     """The open cases with the chance at their newest touch, and that at the end of the data, after the silence since."""
-    gap = gaps_until_next(np.asarray(log.at), log.case_of_touch, int(train["split_at"].iloc[0]))
+    then = kept.model.chance(known.features.loc[waiting.index])
     silent = np.maximum(0, log.observed_until - waiting["at"].to_numpy())
-    now = after_silence(then, waiting["stage"].to_numpy(), silent, train.assign(gap=gap[train.index]))
-    return waiting.assign(chance_then=then, chance=now)
+    return waiting.assign(chance_then=then, chance=after_silence(then, waiting["stage"].to_numpy(), silent, kept.past))
 
 
-def _nothing(
+def _silences(log: eventlog.EventLog, train: pd.DataFrame, split_at: int) -> pd.DataFrame:
+    gap = gaps_until_next(np.asarray(log.at), log.case_of_touch, split_at)
+    return train[["stage", "label", "weight"]].assign(gap=gap[train.index]).reset_index(drop=True)
+
+
+def nothing(
     log: eventlog.EventLog, counts: Mapping[str, int], split_at: pd.Timestamp | None, horizon: str | None, why_not: str
 ) -> Escalation:
     """The result where no model can be fitted: n, and empty values."""
@@ -268,4 +290,5 @@ def _nothing(
         waiting_features=none,
         usual={},
         model=None,
+        kept=None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -73,10 +74,10 @@ def by_age(rows: pd.DataFrame, hours: np.ndarray, seed: int) -> pd.DataFrame:
     group = np.searchsorted(edges, hours, side="right")
     limits = [0.0, *edges, np.inf]
     parts = ((number, rows[group == number].rename(columns={"escalated": "label"})) for number in np.unique(group))
-    return pd.DataFrame([{"from_h": limits[i], "to_h": limits[i + 1]} | _auc(part, seed) for i, part in parts])
+    return pd.DataFrame([{"from_h": limits[i], "to_h": limits[i + 1]} | auc_of(part, seed) for i, part in parts])
 
 
-def _auc(part: pd.DataFrame, seed: int) -> dict[str, float]:
+def auc_of(part: pd.DataFrame, seed: int = 0) -> dict[str, float]:
     """The AUC of some moments with escalated (cases); missing where too few cases went either way."""
     cases = part.groupby("case")["label"].max()
     enough = min(cases.sum(), len(cases) - cases.sum()) >= ENOUGH
@@ -87,34 +88,55 @@ def _auc(part: pd.DataFrame, seed: int) -> dict[str, float]:
 PSI_WATCH, PSI_MOVED = 0.1, 0.25  # the usual marks of credit scoring: Siddiqi (2006), Credit Risk Scorecards
 
 
-def drift(
-    features: pd.DataFrame, of_test: pd.DataFrame, then: np.ndarray, now: np.ndarray, model: models.Model
-) -> pd.DataFrame:
-    """Which features look other than in training? One row per feature of the model: feature, psi (population stability index:
-    0 = the same), verdict (steady, watch, moved); the largest first."""
-    rows = [(name, _psi(features[name], of_test[name], then, now)) for name in model.features]
+@dataclass(frozen=True)
+class Look:
+    """How a feature is spread over some moments: the weight of each word, or of each tenth (between `edges`) of its numbers."""
+
+    edges: list[float] | None  # None: words
+    weight: dict[str, float]  # by word, or by number of the tenth; -1: missing
+
+    @classmethod
+    def of(cls, column: pd.Series, weight: np.ndarray) -> Look:
+        if not pd.api.types.is_numeric_dtype(column):
+            return cls(None, _summed(column.fillna(models.NO_VALUE), weight))
+        edges = np.unique(np.nanquantile(column, np.linspace(0.1, 0.9, 9))).tolist() if column.notna().any() else []
+        return cls(edges, {}).again(column, weight)
+
+    def again(self, column: pd.Series, weight: np.ndarray) -> Look:
+        """The same feature at other moments, in the same words or tenths."""
+        if self.edges is None:
+            return Look(None, _summed(column.fillna(models.NO_VALUE), weight))
+        numbers = column.to_numpy(dtype=float)
+        tenth = np.where(np.isnan(numbers), -1, np.searchsorted(self.edges, numbers)).astype(str)
+        return Look(self.edges, _summed(pd.Series(tenth), weight))
+
+    def moved(self, now: Look) -> float:
+        """The population stability index: 0 = the same. Half a case is added to each word or tenth.
+
+        >>> Look(None, {"a": 9.5, "b": 9.5}).moved(Look(None, {"a": 9.5, "b": 9.5}))
+        0.0
+        """
+        shares = pd.DataFrame({"then": pd.Series(self.weight), "now": pd.Series(now.weight)}).fillna(0) + 0.5
+        shares /= shares.sum()
+        return float(((shares["now"] - shares["then"]) * np.log(shares["now"] / shares["then"])).sum())
+
+
+def _summed(values: pd.Series, weight: np.ndarray) -> dict[str, float]:
+    return {str(value): float(sum_) for value, sum_ in pd.Series(weight).groupby(values.to_numpy()).sum().items()}
+
+
+def drift(looks: Mapping[str, Look], features: pd.DataFrame, weight: np.ndarray) -> pd.DataFrame:
+    """Which features look other than in training? One row per feature: feature, psi (population stability index), verdict
+    (steady, watch, moved); the largest first."""
+    rows = [(name, look.moved(look.again(features[name], weight))) for name, look in looks.items() if name in features]
     table = pd.DataFrame(rows, columns=["feature", "psi"]).sort_values("psi", ascending=False, kind="stable", ignore_index=True)
     return table.assign(verdict=np.select([table["psi"] >= PSI_MOVED, table["psi"] >= PSI_WATCH], ["moved", "watch"], "steady"))
-
-
-def _psi(before: pd.Series, after: pd.Series, then: np.ndarray, now: np.ndarray) -> float:
-    """The population stability index over words, or over tenths of numbers, missing apart; half a case is added to each."""
-    if pd.api.types.is_numeric_dtype(before):
-        edges = np.unique(np.nanquantile(before, np.linspace(0.1, 0.9, 9))) if before.notna().any() else np.empty(0)
-        one, other = (np.where(part.isna(), -1, np.searchsorted(edges, part.to_numpy(float))) for part in (before, after))
-    else:
-        one, other = (part.fillna(models.NO_VALUE).to_numpy() for part in (before, after))
-    shares = (
-        pd.DataFrame({"one": pd.Series(then).groupby(one).sum(), "other": pd.Series(now).groupby(other).sum()}).fillna(0) + 0.5
-    )
-    shares /= shares.sum()
-    return float(((shares["other"] - shares["one"]) * np.log(shares["other"] / shares["one"])).sum())
 
 
 def by_stage(rows: pd.DataFrame, stages: tuple[str, ...], seed: int) -> pd.DataFrame:
     """The AUC among the moments at each stage, from left to right; missing where too few cases went either way."""
     told = rows.rename(columns={"escalated": "label"})
-    return pd.DataFrame([{"stage": s} | _auc(told[told["stage"] == s], seed) for s in stages if (told["stage"] == s).any()])
+    return pd.DataFrame([{"stage": s} | auc_of(told[told["stage"] == s], seed) for s in stages if (told["stage"] == s).any()])
 
 
 def by_month(rows: pd.DataFrame, timezone: str) -> pd.DataFrame:

@@ -1,0 +1,89 @@
+"""A forecast that is kept: it gives chances to the open cases of later data, and says whether it still holds there."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxlib.escalation.judging import Look
+from cxlib.escalation.models import Model
+from cxlib.escalation.scorers import Linear, Trees
+from cxlib.schema import DataError
+
+_FORM = 1  # raise it when the file changes in a way that an older program cannot read
+
+
+@dataclass(frozen=True)
+class Forecaster:
+    """What it takes to forecast later cases, and to compare them with those of training."""
+
+    model: Model
+    target: str  # the stage that is forecast
+    horizon: str | None
+    split_at: int  # microseconds, UTC: it has seen nothing later
+    base_rate: float
+    auc: float  # on the cases held out when it was fitted
+    n: int  # of those
+    usual: Mapping[str, object]
+    past: pd.DataFrame  # what silence meant in training: see `silence.after_silence`
+    looks: Mapping[str, Look]  # what each feature looked like in training
+    trained_on: str  # name and fingerprint of the data set
+
+    def save(self, path: str | Path) -> Path:
+        """Keep it in one file: arrays and a page of JSON, nothing in it that could run."""
+        path = Path(path)
+        about: dict[str, Any] = {
+            "form": _FORM,
+            "kind": self.model.kind,
+            "numbers": self.model.numbers,
+            "repair": self.model.repair,
+        }
+        about |= {"words": {name: list(known) for name, known in self.model.words.items()}}
+        about |= {name: getattr(self, name) for name in _PLAIN} | {"looks": {n: asdict(look) for n, look in self.looks.items()}}
+        arrays = {f"model_{name}": array for name, array in self.model.scorer.arrays().items()}
+        arrays |= {f"past_{name}": self.past[name].to_numpy() for name in ("gap", "label", "weight")}
+        arrays["past_stage"] = self.past["stage"].to_numpy(dtype=str)
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".forecast-", suffix=".npz", delete=False) as file:
+            try:
+                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
+                file.close()
+                os.replace(file.name, path)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+        return path
+
+    @staticmethod
+    def load(path: str | Path) -> Forecaster:
+        """The forecast that was saved there. Raises DataError if it is none, or was cut short."""
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                held = {name: file[name] for name in file.files}
+            about: dict[str, Any] = json.loads(held.pop("about").tobytes())
+            if about["form"] != _FORM:
+                raise DataError(f"{path} is a forecast of form {about['form']}, this version reads {_FORM}: fit it again")
+            arrays = {name.removeprefix("model_"): array for name, array in held.items() if name.startswith("model_")}
+            words = {name: pd.Index(known, dtype="str") for name, known in about["words"].items()}
+            scorer = Linear.of_arrays(arrays) if about["kind"] == "logistic" else Trees.of_arrays(arrays)
+            model = Model(about["kind"], scorer, words, tuple(about["numbers"]), tuple(about["repair"]))
+            past = pd.DataFrame({name: held[f"past_{name}"] for name in ("stage", "gap", "label", "weight")})
+            looks = {name: Look(**look) for name, look in about["looks"].items()}
+            return Forecaster(model=model, past=past, looks=looks, **{name: about[name] for name in _PLAIN})
+        except FileNotFoundError:
+            raise DataError(f"there is no forecast at {path}: make one with cx score --fit, or Forecaster.save") from None
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} is no forecast, or was cut short ({type(error).__name__}): fit it again") from None
+
+
+_PLAIN = ("target", "horizon", "split_at", "base_rate", "auc", "n", "usual", "trained_on")
