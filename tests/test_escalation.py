@@ -886,6 +886,51 @@ def test_too_few_escalations_are_said_in_one_line_and_the_rest_goes_on(opened):
     assert words.review_table(review).empty
 
 
+def _odd_world(what):
+    """600 cases that are odd in one way."""
+    tables = planted_world()
+    calls, touch = tables.pop("_calls").to_numpy(), tables["touchpoints"]
+    if what == "one class":
+        touch = touch[touch["stage"] != "phone"]
+    if what == "30 positives":
+        few = set(tables["tickets"]["case_id"][np.flatnonzero(calls)[:: int(calls.sum() / 30)][:30]])
+        touch = touch[(touch["stage"] != "phone") | touch["case_id"].isin(few)]
+    if what == "unseen categories":
+        number = touch["case_id"].str[1:].astype(int)
+        touch = touch.assign(application_id=np.where(number >= 480, "new" + number.astype(str), "old"))
+    if what == "constant and missing columns":
+        touch = touch.assign(wait_s=7.0, article_id=None, sentiment=None)
+    if what == "no cases after the split":
+        touch = touch.assign(occurred_at=touch["occurred_at"].min() + pd.to_timedelta(np.arange(len(touch)), "s"))
+        touch["case_id"] = np.where(touch["stage"] == "phone", "c0", "c0")
+    return tables | {"touchpoints": touch}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("one class", "reached phone: at least 20 with"),
+        ("30 positives", "no model is fitted"),
+        ("unseen categories", ""),
+        ("constant and missing columns", ""),
+        ("no cases after the split", "no model is fitted"),
+    ],
+)
+def test_odd_data_give_a_forecast_or_the_reason_for_none(opened, what, said):
+    tables = _odd_world(what)
+    dataset = opened(tables, observed_until=tables["touchpoints"]["occurred_at"].max())
+    result = escalation.fit(dataset)
+    assert said in result.why_not and bool(said) == bool(result.why_not)
+    review = result.top(5)
+    for sentence in (
+        words.say_escalation(result, review),
+        words.say_models(result),
+        words.say_drift(result),
+        words.say_by_age(result),
+    ):
+        assert sentence and "nan" not in sentence.lower()
+
+
 def test_touches_alone_are_enough(opened, planted_tables):
     tables, _ = planted_tables
     alone = {"touchpoints": tables["touchpoints"].drop(columns="ticket_id")}
