@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -168,8 +169,12 @@ class Kept:
 
 def hashed(texts: Sequence[str]) -> np.ndarray:
     """A 64-bit hash of each text's essence, the same on every machine."""
-    digests = b"".join(hashlib.blake2b(essence(text).encode("utf-8", "replace"), digest_size=8).digest() for text in texts)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return np.frombuffer(b"".join(map(_digest, texts)), dtype="<u8").astype(np.uint64)
+
+
+@lru_cache(maxsize=1 << 15)  # a fit asks several times
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(essence(text).encode("utf-8", "replace"), digest_size=8).digest()
 
 
 def fit(

@@ -14,7 +14,7 @@ N_KEYWORDS = 6
 _PRIOR = 500.0  # imagined texts that say everything as often as all texts do
 _COMMON = 0.08  # a phrase names a theme only if at least this share of its texts hold it
 _LONGEST = 32  # characters in one half of a name
-_READ = 300  # texts of each theme, by lot: a phrase that 8 % hold is seen in them
+_READ = 100  # texts of each theme, by lot: a phrase that 8 % hold is seen in them
 _CONTRACTION = re.compile(r".*['’](?:t|s|m|re|ve|ll|d)")
 _OTHER_SMALL = """hi hello dear thanks thank regards best kind please just want know like need does did don didn ve way got ago
 im ive id dont didnt doesnt cant wont isnt whats"""
@@ -109,7 +109,7 @@ def phrases(text: str) -> list[str]:
 
 
 def _by_lot(labels: np.ndarray) -> np.ndarray:
-    """Positions of up to 300 texts of each theme, rising."""
+    """Positions of up to 100 texts of each theme, rising."""
     drawn = np.random.default_rng(0).permutation(len(labels))
     order = drawn[np.argsort(labels[drawn], kind="stable")]
     rank = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
