@@ -6,6 +6,6 @@ from cxlib.escalation.choosing import Choice
 from cxlib.escalation.command import add_score, run_score, score
 from cxlib.escalation.forecast import Escalation, fit
 from cxlib.escalation.kept import Forecaster
-from cxlib.escalation.review import Review, review_list
+from cxlib.escalation.review import Review, label_of, review_list
 
-__all__ = ["Choice", "Escalation", "Forecaster", "Review", "add_score", "fit", "review_list", "run_score", "score"]
+__all__ = ["Choice", "Escalation", "Forecaster", "Review", "add_score", "fit", "label_of", "review_list", "run_score", "score"]

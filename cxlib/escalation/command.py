@@ -17,7 +17,7 @@ from cxlib.escalation.features import moments
 from cxlib.escalation.forecast import aimed, fit, nothing, still_waiting, with_chances
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
-from cxlib.escalation.review import Review, review_list
+from cxlib.escalation.review import Review, label_of, review_list
 from cxlib.redact import gazetteer
 from cxlib.schema import DataError, duration
 from cxlib.store import Dataset, open_dataset
@@ -116,7 +116,7 @@ def _health(kept: Forecaster, log: eventlog.EventLog, keys: pd.DataFrame, featur
         ("AUC", kept.auc, auc["value"], auc["low"], auc["high"], auc["n"], worse),
     ]
     table += [
-        (f"feature {row.feature} (PSI)", 0.0, row.psi, np.nan, np.nan, n, row.verdict)
+        (f"{label_of(row.feature)} (PSI)", 0.0, row.psi, np.nan, np.nan, n, row.verdict)
         for row in drift[drift["verdict"] != "steady"].head(5).itertuples()
     ]
     return pd.DataFrame(table, columns=_HEALTH).round(3)

@@ -142,14 +142,14 @@ def _said(name: str, value: object, usual: object) -> str:
     ('stage: agent (usual: help)', 'assigned to: a person (not named here)')
     """
     if models.group_of(name) in PERSONS and name.endswith(".value"):
-        return f"{_label(name)}: {'nobody' if _shown(value) == 'none' else 'a person (not named here)'}"
-    return f"{_label(name)}: {_shown(value)} (usual: {_shown(usual)})"
+        return f"{label_of(name)}: {'nobody' if _shown(value) == 'none' else 'a person (not named here)'}"
+    return f"{label_of(name)}: {_shown(value)} (usual: {_shown(usual)})"
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
     """A feature in words.
 
-    >>> _label("assignment_group.value"), _label("assignment_group.n_changes"), _label("stage.n_agent")
+    >>> label_of("assignment_group.value"), label_of("assignment_group.n_changes"), label_of("stage.n_agent")
     ('assignment group', 'changes of assignment group', 'touches at agent')
     """
     if name in LABELS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from cxlib.escalation import Choice, Escalation, Review
+from cxlib.escalation import Choice, Escalation, Review, label_of
 from cxlib.redact import escape
 from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
 
@@ -185,7 +185,7 @@ def say_drift(result: Escalation) -> str:
     n = plural(len(result.drift), "feature")
     if moved.empty:
         return f"All {n} look as they did in training (population stability index below 0.1)."
-    names = [f"{escape(row.feature)} {decimal(row.psi)}" for row in moved.head(3).itertuples()]
+    names = [f"{escape(label_of(row.feature))} {decimal(row.psi)}" for row in moved.head(3).itertuples()]
     worst = "has moved: the model should learn again" if (moved["verdict"] == "moved").any() else "is to be watched"
     return (
         f"{count(len(moved))} of {n} {'looks' if len(moved) == 1 else 'look'} other than in training (population stability "
