@@ -102,9 +102,9 @@ def judged(size: str, found: pd.DataFrame) -> list[tuple]:
     return rows
 
 
-def drill(worlds: int = 20) -> tuple[str, pd.DataFrame, bool]:
+def drill(worlds: int = 20, processes: int = 2) -> tuple[str, pd.DataFrame, bool]:
     """What is proven, in a sentence; the table; and whether every bar was kept."""
-    rows = [row for size in CASES for row in judged(size, in_worlds(size, range(100, 100 + worlds)))]
+    rows = [row for size in CASES for row in judged(size, in_worlds(size, range(100, 100 + worlds), processes))]
     table = pd.DataFrame(rows, columns=["cases", "quantity", "worlds", "value", "bar", "holds"]).set_index("cases")
     said = (
         f"{worlds} simulated support worlds of each size, the newest fifth of the cases held out. The best possible AUC is "
