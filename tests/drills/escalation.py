@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import escalation, eventlog, open_dataset, store
-from cxlib.escalation import choosing, features, forecast, labels, scores
+from cxlib.escalation import features, forecast, labels, models, scores
 from cxlib.simulate import write_world
 from cxlib.simulate.world import simulate_world
 from cxlib.store import Dataset
@@ -47,13 +47,15 @@ def permuted(dataset: Dataset, seed: int) -> float:
     keys = forecast.at_split(log, known, 0.8)
     train = labels.outcomes(keys, keys["is_training"].to_numpy(), int(keys["split_at"].iloc[0]))
     test = labels.outcomes(keys, keys["is_test"].to_numpy(), log.observed_until)
-    of_case, began = keys["case"][train.index], keys["began"][train.index].to_numpy()
+    of_case = keys["case"][train.index]
     came = train["label"].groupby(of_case).max()
     found = []
     for deal in range(10):
         dealt = pd.Series(np.random.default_rng([seed, deal]).permutation(came.to_numpy()), index=came.index)
         blind = train.assign(label=of_case.map(dealt).to_numpy())
-        model = choosing.fitted("logistic", known.features.loc[train.index], blind, began, seed)
+        model = models.logistic(
+            known.features.loc[train.index], blind["label"].to_numpy(dtype=bool), blind["weight"].to_numpy()
+        )
         chance = model.chance(known.features.loc[test.index])
         found.append(scores.auc(test["label"].to_numpy(), chance)(test["weight"].to_numpy()))
     return float(np.mean(found))
