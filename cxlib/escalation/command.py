@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ import pandas as pd
 from cxlib import eventlog
 from cxlib.escalation import judging, scores
 from cxlib.escalation.features import moments
-from cxlib.escalation.forecast import aimed, fit, nothing, still_waiting, with_chances
+from cxlib.escalation.forecast import aimed, escalated_at, fit, nothing, still_waiting, with_chances
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
 from cxlib.escalation.review import Review, label_of, review_list
 from cxlib.redact import gazetteer
 from cxlib.schema import DataError, duration
-from cxlib.store import Dataset, open_dataset
+from cxlib.store import Dataset, open_dataset, whole_file
 
 _ABOUT = """Write the open cases most likely to reach the escalation stage, highest chance first, with reasons: a CSV file.
 
@@ -60,7 +59,8 @@ def run_score(args: argparse.Namespace) -> int:
     elif args.target or args.horizon:
         raise DataError("--target and --horizon are for a forecast that is fitted: add --fit, or leave them out")
     review, health = score(Forecaster.load(args.model), dataset, args.capacity)
-    _write(spreadsheet(review), Path(args.out))
+    with whole_file(Path(args.out)) as file:
+        spreadsheet(review).to_csv(file, index=False)
     print(
         f"{len(review.table):,} of {review.n_waiting:,} open cases written to {args.out}; expected to escalate: "
         f"{review.expected:.1f} ({review.low:.1f}-{review.high:.1f}).\n{health.to_string(index=False)}"
@@ -99,9 +99,10 @@ def score(kept: Forecaster, dataset: Dataset, capacity: int = 40) -> tuple[Revie
 
 def _health(kept: Forecaster, log: eventlog.EventLog, keys: pd.DataFrame, features: pd.DataFrame) -> pd.DataFrame:
     is_newer = (keys["at_risk"] & (keys["began"] >= kept.split_at)).to_numpy()
-    escalated_at = keys["at"].where(log.stage == log.escalation).groupby(keys["case"]).transform("min")
     within = None if kept.horizon is None else duration(kept.horizon, "horizon")
-    rows = keys[is_newer].join(outcomes(keys.assign(escalated_at=escalated_at), is_newer, log.observed_until, within))
+    rows = keys[is_newer].join(
+        outcomes(keys.assign(escalated_at=escalated_at(log, keys)), is_newer, log.observed_until, within)
+    )
     rows = rows[rows["weight"] > 0]
     if not len(rows):
         return pd.DataFrame([("cases that began since", np.nan, 0.0, np.nan, np.nan, 0, "too few")], columns=_HEALTH)
@@ -140,13 +141,3 @@ def spreadsheet(review: Review) -> pd.DataFrame:
 
 def spreadsheet_cell(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.unfinished")
-    try:
-        table.to_csv(half, index=False)
-        os.replace(half, path)
-    finally:
-        half.unlink(missing_ok=True)

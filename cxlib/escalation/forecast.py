@@ -116,7 +116,7 @@ def fit(
     keys = at_split(log, known, split)
     split_at = int(keys["split_at"].iloc[0]) if len(keys) else 0
     train, test = (
-        keys[keys[part]].drop(columns="weight", errors="ignore").join(outcomes(keys, keys[part].to_numpy(), until, within))
+        keys[keys[part]].join(outcomes(keys, keys[part].to_numpy(), until, within))
         for part, until in (("is_training", split_at), ("is_test", log.observed_until))
     )
     waiting = still_waiting(log, keys)
@@ -202,13 +202,17 @@ def at_split(log: eventlog.EventLog, known: Moments, split: float) -> pd.DataFra
     began = np.sort(keys.groupby("case")["began"].first().to_numpy())
     split_at = began[min(int(np.ceil(split * len(began))), len(began) - 1)]
     is_newer = keys["began"] >= split_at
-    escalated_at = keys["at"].where(log.stage == log.escalation).groupby(keys["case"]).transform("min")
     return keys.assign(
         split_at=split_at,
-        escalated_at=escalated_at,
+        escalated_at=escalated_at(log, keys),
         is_training=keys["at_risk"] & ~is_newer & (keys["at"] < split_at),
         is_test=keys["at_risk"] & is_newer,
     )
+
+
+def escalated_at(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.Series:
+    """When the case of each moment first reached the escalation stage; missing where it never did."""
+    return keys["at"].where(log.stage == log.escalation).groupby(keys["case"]).transform("min")
 
 
 def still_waiting(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.DataFrame:

@@ -128,7 +128,7 @@ def _summed(values: pd.Series, weight: np.ndarray) -> dict[str, float]:
 def drift(looks: Mapping[str, Look], features: pd.DataFrame, weight: np.ndarray) -> pd.DataFrame:
     """Which features look other than in training? One row per feature: feature, psi (population stability index), verdict
     (steady, watch, moved); the largest first."""
-    rows = [(name, look.moved(look.again(features[name], weight))) for name, look in looks.items() if name in features]
+    rows = [(name, look.moved(look.again(features[name], weight))) for name, look in looks.items()]
     table = pd.DataFrame(rows, columns=["feature", "psi"]).sort_values("psi", ascending=False, kind="stable", ignore_index=True)
     return table.assign(verdict=np.select([table["psi"] >= PSI_MOVED, table["psi"] >= PSI_WATCH], ["moved", "watch"], "steady"))
 

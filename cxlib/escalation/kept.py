@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +16,7 @@ from cxlib.escalation.judging import Look
 from cxlib.escalation.models import Model
 from cxlib.escalation.scorers import Linear, Trees
 from cxlib.schema import DataError
+from cxlib.store import whole_file
 
 _FORM = 1  # raise it when the file changes in a way that an older program cannot read
 
@@ -53,15 +52,8 @@ class Forecaster:
         arrays |= {f"past_{name}": self.past[name].to_numpy() for name in ("gap", "label", "weight")}
         arrays["past_stage"] = self.past["stage"].to_numpy(dtype=str)
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".forecast-", suffix=".npz", delete=False) as file:
-            try:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        with whole_file(path) as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
         return path
 
     @staticmethod

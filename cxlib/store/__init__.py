@@ -37,6 +37,7 @@ __all__ = [
     "read_settings",
     "refuse_foreign_folder",
     "scratch_folder",
+    "whole_file",
     "write_dataset",
 ]
 
@@ -56,6 +57,15 @@ def scratch_folder(place: Path, prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Where to write a file that takes its place at `path` only once it is whole; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(path.parent, f".{path.name}-") as scratch:
+        yield scratch / path.name
+        os.replace(scratch / path.name, path)
 
 
 class Tables(Mapping[str, pd.DataFrame]):

@@ -142,7 +142,7 @@ def landmarks(number: np.ndarray, seed: int) -> np.ndarray:
 
 def joined(points: np.ndarray, placed: np.ndarray, number: np.ndarray) -> np.ndarray:
     """For each point the group (-1 or more) with most weight among its 15 nearest placed texts; -1 with nothing in common."""
-    near, cosine = neighbours(points.astype(float), min(_VOTERS, len(placed)), among=placed.astype(float))
+    near, cosine = neighbours(points, min(_VOTERS, len(placed)), among=placed)
     wide = int(number.max()) + 2
     cell = np.arange(len(points))[:, None] * wide + number[near] + 1
     votes = np.bincount(cell.ravel(), weights=np.maximum(cosine, 0).ravel(), minlength=len(points) * wide)

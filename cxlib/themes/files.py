@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from io import StringIO
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib.schema import DataError
+from cxlib.store import whole_file
 from cxlib.themes.boilerplate import Boilerplate
 from cxlib.themes.codebook import Codebook, Kept
 from cxlib.themes.models import model_of, stored
@@ -34,16 +33,9 @@ def save(book: Codebook, path: str | Path) -> Path:
     about["model"], arrays = stored(book.kept.model)
     arrays |= {name: getattr(book.kept, name) for name in _ARRAYS}
     arrays |= {"labels": book.labels, "boilerplate": book.kept.boilerplate.known}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".codebook-", suffix=".npz", delete=False) as file:
-        try:
-            arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    with whole_file(path) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
     return path
 
 

@@ -169,7 +169,7 @@ def _parts(graph: sparse.csr_matrix, root: np.ndarray) -> np.ndarray:
 def cut(spectrum: Spectrum, k: int, seed: int, tree: int = _TREE) -> np.ndarray:
     """Which of k groups is each text in? KMeans, from the k branches of a tree of so many texts by lot.
 
-    A tree has no starts to draw: up to 4,000 texts the seed changes nothing, and beyond them little.
+    A tree has no starts to draw: where all texts are in it, the seed changes nothing.
 
     References
     ----------
