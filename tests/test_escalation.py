@@ -705,10 +705,12 @@ def test_reasons_name_the_planted_driver_and_keep_to_the_capacity(planted):
 
 
 def test_a_reason_names_no_person_of_the_data_set(planted):
-    usual = {name: "x" if isinstance(value, str) else value for name, value in planted.usual.items()}
+    usual = {name: "x" if isinstance(value, str) else value for name, value in planted.kept.usual.items()}
     people = gazetteer({"users": pd.DataFrame({"user_id": ["u"], "name": ["Jane Doe"]})})
     features_ = planted.waiting_features.assign(**{"stage.now": "Jane Doe"})
-    review = escalation.review_list(replace(planted, usual=usual, waiting_features=features_, people=people), capacity=20)
+    review = escalation.review_list(
+        replace(planted, kept=replace(planted.kept, usual=usual), waiting_features=features_, people=people), capacity=20
+    )
     assert not review.table["reasons"].str.contains("Jane").any()
 
 

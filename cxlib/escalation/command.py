@@ -54,14 +54,15 @@ def run_score(args: argparse.Namespace) -> int:
         found = fit(dataset, target=args.target, horizon=args.horizon)
         if found.kept is None:
             raise DataError(found.why_not)
-        path, kept = found.kept.save(args.model), found.kept
-        print(f"Kept in {path}: {kept.model.kind}, AUC {kept.auc:.2f} on {kept.n:,} held-out cases.")
+        print(f"Kept in {found.kept.save(args.model)}.")
     elif args.target or args.horizon:
         raise DataError("--target and --horizon are for a forecast that is fitted: add --fit, or leave them out")
-    review, health = score(Forecaster.load(args.model), dataset, args.capacity)
+    kept = Forecaster.load(args.model)
+    review, health = score(kept, dataset, args.capacity)
     with whole_file(Path(args.out)) as file:
         spreadsheet(review).to_csv(file, index=False)
     print(
+        f"By a {kept.model.kind} model fitted on {kept.trained_on}, AUC {kept.auc:.2f} on {kept.n:,} held-out cases: "
         f"{len(review.table):,} of {review.n_waiting:,} open cases written to {args.out}; expected to escalate: "
         f"{review.expected:.1f} ({review.low:.1f}-{review.high:.1f}).\n{health.to_string(index=False)}"
     )
@@ -89,9 +90,7 @@ def score(kept: Forecaster, dataset: Dataset, capacity: int = 40) -> tuple[Revie
         empty,
         waiting=with_chances(waiting, kept, known, log),
         waiting_features=known.features.loc[waiting.index],
-        usual=kept.usual,
         people=gazetteer(dataset.tables),
-        model=kept.model,
         kept=kept,
     )
     return review_list(asked, capacity), _health(kept, log, known.keys, known.features)

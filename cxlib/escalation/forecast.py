@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from cxlib import eventlog
 from cxlib.escalation import choosing, judging, models, scores
@@ -20,6 +20,9 @@ from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.redact import Gazetteer, gazetteer
 from cxlib.schema import DataError, duration, nearest
 from cxlib.store import Dataset
+
+if TYPE_CHECKING:  # which is built on this module
+    from cxlib.escalation.review import Review
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,12 @@ class Escalation:
     escalation: str
     horizon: str | None
     split_at: pd.Timestamp | None
-    base_rate: float
     ece_if_perfect: float  # the calibration error that these chances would show if they were right
     overall: Mapping[str, float]  # mean chance beside the observed share of all held-out moments
     why_not: str
-    features: tuple[str, ...]
     people: Gazetteer  # names that no reason may show
     waiting: pd.DataFrame  # the newest moment of each open case
     waiting_features: pd.DataFrame
-    usual: Mapping[str, object]
-    model: models.Model | None
     kept: Forecaster | None  # to be saved, and used on later data
 
     @property
@@ -64,7 +63,22 @@ class Escalation:
         """The expected calibration error, 0 (none) to 1."""
         return float(self.metrics["ece"]["value"])
 
-    def top(self, capacity: int = 40):  # type: ignore[no-untyped-def]
+    @property
+    def model(self) -> models.Model | None:
+        """The model that was chosen; None where nothing could be fitted."""
+        return self.kept.model if self.kept else None
+
+    @property
+    def base_rate(self) -> float:
+        """The share of training that escalated, 0 to 1."""
+        return self.kept.base_rate if self.kept else np.nan
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What the model reads."""
+        return self.kept.model.features if self.kept else ()
+
+    def top(self, capacity: int = 40) -> Review:
         """The open cases most likely to escalate, with reasons: see `review_list`."""
         from cxlib.escalation.review import review_list
 
@@ -126,11 +140,9 @@ def fit(
     if why_not := _too_few(log, counts):
         return nothing(log, counts, at, horizon, why_not)
     features, weight = known.features.loc[train.index], train["weight"].to_numpy()
-    with threadpool_limits(1):
-        choice = choosing.chosen(known.features, keys, keys["is_training"].to_numpy(), split_at, within, seed)
-        other = choosing.fitted(
-            next(kind for kind in KINDS if kind != choice.model.kind), features, train, train["began"].to_numpy(), seed
-        )
+    choice = choosing.chosen(known.features, keys, keys["is_training"].to_numpy(), split_at, within, seed)
+    other_kind = next(kind for kind in KINDS if kind != choice.model.kind)
+    other = choosing.fitted(other_kind, features, train, train["began"].to_numpy(), seed)
     of_test = known.features.loc[test.index]
     chances = {model.kind: model.chance(of_test) for model in (choice.model, other)}
     rows = test.assign(chance=chances[choice.model.kind], escalated=test["label"])[_ROW]
@@ -167,16 +179,12 @@ def fit(
         escalation=log.stages[log.escalation],
         horizon=horizon,
         split_at=at,
-        base_rate=kept.base_rate,
         ece_if_perfect=scores.ece_if_perfect(rows, seed),
         overall=scores.observed(rows),
         why_not="",
         people=gazetteer(dataset.tables),
-        features=choice.model.features,
         waiting=with_chances(waiting, kept, known, log),
         waiting_features=known.features.loc[waiting.index],
-        usual=kept.usual,
-        model=choice.model,
         kept=kept,
     )
 
@@ -284,15 +292,11 @@ def nothing(
         escalation=log.stages[log.escalation],
         horizon=horizon,
         split_at=split_at,
-        base_rate=np.nan,
         ece_if_perfect=np.nan,
         overall={},
         why_not=why_not,
         people=gazetteer({}),
-        features=(),
         waiting=pd.DataFrame(columns=[*_ROW, "chance_then"]),
         waiting_features=none,
-        usual={},
-        model=None,
         kept=None,
     )

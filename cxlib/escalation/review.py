@@ -117,12 +117,12 @@ def _caught(result: Escalation, capacity: int) -> dict[str, float]:
 
 def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:
     """Up to three groups of features that raise each case's chance, in words, the strongest first."""
-    if result.model is None or top.empty:
+    if result.kept is None or top.empty:
         return []
     features = result.waiting_features.loc[top.index]
-    _, by_feature = result.model.parts(features)
+    _, by_feature = result.kept.model.parts(features)
     by_group = by_feature.T.groupby(models.group_of, sort=False).sum().T
-    said = [_case(features.loc[row], by_group.loc[row], by_feature.loc[row], result.usual) for row in features.index]
+    said = [_case(features.loc[row], by_group.loc[row], by_feature.loc[row], result.kept.usual) for row in features.index]
     return redact_many(said, result.people)
 
 
