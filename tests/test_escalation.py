@@ -568,6 +568,10 @@ def test_a_perfect_forecast_shows_the_calibration_error_of_the_printed_figures()
         chance = np.random.default_rng(2).beta(2, 4, n)
         rows = pd.DataFrame({"chance": chance, "weight": 1.0, "case": range(n)})
         assert scores.ece_if_perfect(rows) == pytest.approx(printed, rel=0.25)
+    often = pd.DataFrame(
+        {"chance": np.repeat(rows["chance"][:400].to_numpy(), 10), "weight": 0.1, "case": np.repeat(range(400), 10)}
+    )
+    assert scores.ece_if_perfect(often) == pytest.approx(0.044, rel=0.25), "ten moments of a case are one draw"
 
 
 def test_the_interval_by_customer_covers_the_true_auc():
@@ -763,6 +767,20 @@ def test_boosting_is_chosen_only_where_it_clearly_predicts_later_cases_better(ap
     assert len(choice.table) == 3
     assert (choice.gain["low"] > 0) == apart
     assert not choice.repaired
+
+
+def test_boosting_that_may_be_better_by_chance_is_not_chosen(monkeypatch):
+    """On 60 later cases boosting saves something in the mean, but its interval holds zero."""
+    frame, keys = later_and_later(400, 3, False)
+    rng = np.random.default_rng(1)
+    guesses, came = rng.normal(0, 0.5, (2, 60)), rng.random(60) < 0.5
+    better, worse = sorted(guesses, key=lambda margin: metrics.log_loss(came, 1 / (1 + np.exp(-margin))))
+    asked = pd.DataFrame({"logistic": worse, "boosting": better, "label": came, "weight": 1.0})
+    asked = asked.assign(case=range(60), customer=np.arange(60, dtype=np.uint64), origin=pd.Timestamp("2026-01-01", tz="UTC"))
+    monkeypatch.setattr(choosing, "_asked", lambda *args: asked)
+    choice = choosing.chosen(frame, keys, np.ones(400, dtype=bool), 10**15, None, 0)
+    assert choice.gain["low"] < 0 < choice.gain["value"]
+    assert choice.model.kind == "logistic"
 
 
 def test_no_origin_sees_what_came_after_it(monkeypatch):

@@ -552,6 +552,26 @@ def test_a_theme_that_came_up_is_marked_and_said(tmp_path):
     plt.close("all")
 
 
+def test_one_customer_who_writes_often_brings_no_theme_up(tmp_path):
+    rows = []
+    for month in range(1, 5):
+        for topic, n in {"login": 60, "export": 40 if month > 2 else 0}.items():
+            rows += [
+                {"opened_at": f"2026-{month:02d}-{1 + i % 27:02d}T10:00:00Z", "category": topic,
+                 "user_id": "one" if topic == "export" else f"u{month}-{i}"} for i in range(n)
+            ]  # fmt: skip
+    dataset, log = made(tmp_path, [row | {"ticket_id": str(i)} for i, row in enumerate(rows)], [touch(1, "a1", "help")])
+    assert themes.of_tickets(dataset, log).changes["born"].isna().all()
+
+
+def test_two_heaps_and_many_odd_texts_beside_them_are_not_chosen():
+    sizes = [300, 300, *[8] * 18]
+    number = np.repeat(np.arange(20), sizes)
+    points = normalize(np.eye(20)[number] + 0.01 * np.random.default_rng(0).normal(size=(len(number), 20)))
+    ties = graph.fuzzy_graph(points, 7)
+    assert len(np.unique(clusters._without_heap(ties, [20, 3], 0))) == 3
+
+
 # --- the largest themes once more -----------------------------------------------------------------------------
 
 
