@@ -12,8 +12,7 @@ import pandas as pd
 
 from cxlib import eventlog
 from cxlib.escalation import judging, scores
-from cxlib.escalation.features import moments
-from cxlib.escalation.forecast import aimed, escalated_at, fit, nothing, still_waiting, with_chances
+from cxlib.escalation.forecast import escalated_at, fit, nothing, still_waiting, told, with_chances
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
 from cxlib.escalation.review import Review, label_of, review_list
@@ -42,7 +41,9 @@ def add_score(subparsers: Any) -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="FILE", help="the CSV file to write")
     parser.add_argument("--capacity", type=int, default=40, metavar="N", help="how many cases can be reviewed (default: 40)")
     parser.add_argument("--fit", action="store_true", help="fit the forecast on this data set first, and keep it in --model")
-    parser.add_argument("--target", metavar="STAGE", help="with --fit: the stage that is forecast (default: the data set's)")
+    parser.add_argument(
+        "--target", metavar="STAGE", help="with --fit: the stage that is forecast (default: the data set's), or overdue"
+    )
     parser.add_argument("--horizon", metavar="TIME", help='with --fit: within how long, such as "7d"')
     return parser
 
@@ -80,8 +81,7 @@ def score(kept: Forecaster, dataset: Dataset, capacity: int = 40) -> tuple[Revie
         One row per question: what, then (in training), now (on cases that began since), low, high (95 %), n (cases), verdict
         (steady, watch, moved). Columns are missing where too few cases began since.
     """
-    log = aimed(eventlog.compile(dataset), kept.target)
-    known = moments(log, dataset)
+    log, known = told(dataset, kept.target, kept.horizon)
     if missing := sorted(set(kept.model.features) - set(known.features)):
         raise DataError(f"the data set lacks what the forecast reads: {', '.join(missing)}. Fit it again with --fit")
     waiting = still_waiting(log, known.keys)

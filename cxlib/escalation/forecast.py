@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import eventlog
-from cxlib.escalation import choosing, judging, models, scores
+from cxlib.escalation import choosing, judging, models, overdue, scores
 from cxlib.escalation.choosing import KINDS, Choice
 from cxlib.escalation.features import Moments, moments
 from cxlib.escalation.judging import ENOUGH, METRICS, UNKNOWN
@@ -96,11 +96,12 @@ def fit(
         Touches are enough; tickets, their changes and users are used where there are any.
     target : str, optional
         The stage that is forecast, if it is not the data set's escalation stage; one to the right of the leftmost stage that
-        seeks help.
+        seeks help. "overdue": that a ticket's due_at passes while it is open, see `overdue.tickets_due`.
     split : float
         The share of cases, oldest first, to train on (0.1 to 0.95). The newest are held out.
     horizon : str, optional
-        Within how long, such as "7d". Without it: within a follow-up as long as these cases had. See `labels.outcomes`.
+        Within how long, such as "7d". Without it: within a follow-up as long as these cases had (for "overdue": "30d"; tickets
+        that were given longer are left out). See `labels.outcomes`.
     seed : int
         Of the boosting and of the resampling behind the intervals.
 
@@ -124,9 +125,9 @@ def fit(
     """
     if not 0.1 <= split <= 0.95:
         raise DataError(f"split={split} is not a share of cases to train on: give a number from 0.1 to 0.95, such as 0.8")
+    horizon = horizon or (overdue.WITHIN if overdue.is_asked(dataset, target) else None)
     within = None if horizon is None else duration(horizon, "horizon")
-    log = aimed(eventlog.compile(dataset), target)
-    known = moments(log, dataset)
+    log, known = told(dataset, target, horizon)
     keys = at_split(log, known, split)
     split_at = int(keys["split_at"].iloc[0]) if len(keys) else 0
     train, test = (
@@ -190,6 +191,14 @@ def fit(
 
 
 _ROW = ["touchpoint_id", "case_id", "case", "customer", "at", "stage", "weight", "escalated", "chance"]
+
+
+def told(dataset: Dataset, target: str | None, horizon: str | None) -> tuple[eventlog.EventLog, Moments]:
+    """The log whose escalation stage is the target, and what was known at each of its moments."""
+    if overdue.is_asked(dataset, target):
+        return overdue.tickets_due(dataset, horizon or overdue.WITHIN)
+    log = aimed(eventlog.compile(dataset), target)
+    return log, moments(log, dataset)
 
 
 def aimed(log: eventlog.EventLog, target: str | None) -> eventlog.EventLog:

@@ -44,6 +44,7 @@ from cxlib.words.levers import say_absorbing, say_first_order, say_lever, say_re
 from cxlib.words.moves import say_left_moves, say_overlap, say_what_if
 from cxlib.words.numbers import rounded
 from cxlib.words.paths import say_flow, say_loops, say_returns, say_steps, say_variants
+from cxlib.words.proxy import say_auc_by_chance, say_by_chance
 from cxlib.words.stories import say_story
 from cxlib.words.themes import (
     say_stability,
@@ -62,7 +63,9 @@ __all__ = [
     "review_table",
     "rounded",
     "say_absorbing",
+    "say_auc_by_chance",
     "say_by_age",
+    "say_by_chance",
     "say_by_month",
     "say_by_stage",
     "say_change",

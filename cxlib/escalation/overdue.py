@@ -1,0 +1,194 @@
+"""Will a ticket's due time pass while it is open? Each ticket as a case whose last resort is to be overdue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+
+from cxlib import eventlog
+from cxlib.escalation.features import Moments, moments
+from cxlib.eventlog import EventLog
+from cxlib.journey.cases import earlier
+from cxlib.schema import DAY, DataError, duration
+from cxlib.store import Dataset, Tables
+
+OVERDUE = "overdue"
+WITHIN = "30d"  # tickets that are given longer take longer to watch than most exports last
+WATCHED = ("opened", "a quarter gone", "half gone", "three quarters gone")  # of the time that the ticket was given
+STAGES = ("done", *WATCHED, OVERDUE)
+# Whose record speaks for a ticket: those that agree with it in all of these columns.
+LIKE = {
+    "category": ("category",),
+    "kind": ("subcategory",),
+    "place": ("location",),
+    "kind_and_channel": ("subcategory", "channel"),
+    "kind_and_place": ("subcategory", "location"),
+    "kind_and_priority": ("subcategory", "priority"),
+}
+_WINDOWS = (14, 90)  # days
+_PRIOR = 5  # tickets at the overall share that are added to those of a group
+
+
+def is_asked(dataset: Dataset, target: str | None) -> bool:
+    """Is the forecast of being overdue, which is no stage of the data set?"""
+    return target == OVERDUE and OVERDUE not in dataset.settings.stages
+
+
+def tickets_due(dataset: Dataset, within: str = WITHIN) -> tuple[EventLog, Moments]:
+    """Tickets as journeys to being overdue, and what was known at each moment: what `fit` learns from for target="overdue".
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With tickets that have opened_at and due_at; resolved_at (else closed_at) ends them.
+    within : str
+        Tickets that were given longer than this, such as "30d", are left out: they cannot be watched to their end.
+
+    Returns
+    -------
+    EventLog
+        One case per ticket: a touch at its opening and whenever a quarter of its time has gone while it is open, then one where
+        it is done in time (stage "done") or its time has passed (stage "overdue"), as far as the data set was observed.
+    Moments
+        At its touches what `features.moments` knows, and how the like of it went: see `record`.
+
+    Raises
+    ------
+    DataError
+        If no ticket has an opened_at and a later due_at.
+
+    Notes
+    -----
+    A ticket is overdue if its due time passes before it is resolved, whatever becomes of it later. One that is still open when
+    the data end, with its due time ahead, is not known; `labels.outcomes` lets others that were watched as long speak for it.
+    No feature reads `due_at`, which many tools move later; that a moment is the half of a ticket's time does depend on it.
+    """
+    rows = _dated(dataset.tables, duration(within, "horizon"))
+    settings = replace(dataset.settings, stages=STAGES, escalation=OVERDUE, problem_from=WATCHED[0], cost={})
+    touches = _touches(rows, dataset.settings.observed_until)
+    log = eventlog.compile(touches, settings=settings)
+    is_over = np.isin(log.stage, (0, log.escalation))
+    log = replace(log, case_open=~np.logical_or.reduceat(is_over, log.case_start[:-1]))
+    tickets = dataset.tables["tickets"]
+    tables = dict(dataset.tables) | {"touchpoints": touches, "tickets": tickets.assign(case_id=tickets["ticket_id"])}
+    known = moments(log, replace(dataset, tables=cast(Tables, tables)))
+    is_open = known.keys["is_open"] & ~is_over
+    keys = known.keys.assign(is_open=is_open, at_risk=known.keys["at_risk"] & is_open)
+    return log, Moments(keys, pd.concat([known.features, record(tickets, keys)], axis=1))
+
+
+def _dated(tables: Mapping[str, pd.DataFrame], longest: int) -> pd.DataFrame:
+    """The tickets that fall due in time to be watched: ticket_id, user_id, visitor_id, opened, due and done (microseconds)."""
+    times = _times(tables.get("tickets", pd.DataFrame({"ticket_id": []})))
+    usable = times["opened"].notna() & (times["due"] > times["opened"]) & ~(times["done"] < times["opened"])
+    if not usable.any():
+        raise DataError(
+            "target=overdue needs tickets with an opened_at and a later due_at, and there are none: "
+            "map the time by which a ticket was promised, --map due_at=THEIR COLUMN, when importing"
+        )
+    times = times[usable & (times["due"] - times["opened"] <= longest)]
+    people = tables.get("touchpoints", pd.DataFrame()).reindex(columns=["ticket_id", "user_id", "visitor_id"])
+    of_touch = people.dropna(subset=["ticket_id"]).groupby("ticket_id").first().reindex(times["ticket_id"])
+    user = times["user_id"].fillna(pd.Series(of_touch["user_id"].to_numpy(), times.index))
+    return times.assign(user_id=user.astype("str"), visitor_id=of_touch["visitor_id"].astype("str").to_numpy())
+
+
+def _times(tickets: pd.DataFrame) -> pd.DataFrame:
+    """When each ticket was opened, due and done, in microseconds; missing where nobody says (done: infinite)."""
+    told = tickets.reindex(columns=["ticket_id", "user_id", "opened_at", "due_at", "resolved_at", "closed_at"])
+    at = {
+        name: told[column].astype("datetime64[us, UTC]").astype("int64").where(told[column].notna())
+        for name, column in {"opened": "opened_at", "due": "due_at", "done": "resolved_at", "closed": "closed_at"}.items()
+    }
+    done = at["done"].fillna(at["closed"]).fillna(np.inf)
+    return told[["ticket_id", "user_id"]].assign(opened=at["opened"], due=at["due"], done=done)
+
+
+def _touches(rows: pd.DataFrame, until: pd.Timestamp | None) -> pd.DataFrame:
+    """One touch per ticket and moment, as the touchpoints table has them."""
+    given, last = rows["due"] - rows["opened"], np.minimum(rows["done"], rows["due"])
+    parts = [
+        (name, (rows["opened"] + given * k / len(WATCHED)), (rows["opened"] + given * k / len(WATCHED) < last) | (k == 0))
+        for k, name in enumerate(WATCHED)
+    ]
+    parts += [("done", rows["done"], rows["done"] <= rows["due"]), (OVERDUE, rows["due"], rows["done"] > rows["due"])]
+    frames = [
+        rows.loc[there, ["ticket_id", "user_id", "visitor_id"]].assign(at=at[there].astype("int64"), stage=name)
+        for name, at, there in parts
+    ]
+    touches = pd.concat(frames, ignore_index=True)
+    occurred_at = pd.to_datetime(touches.pop("at"), unit="us", utc=True).astype("datetime64[us, UTC]")
+    touches = touches.assign(
+        touchpoint_id=touches["ticket_id"] + " " + touches["stage"],
+        case_id=touches["ticket_id"],
+        seq=touches["stage"].map({name: i for i, name in enumerate((*WATCHED, "done", OVERDUE))}).astype("Int64"),
+        occurred_at=occurred_at,
+    )
+    return touches if until is None else touches[touches["occurred_at"] <= until]
+
+
+def record(tickets: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
+    """How did the like of each ticket go, and how many of its kind wait, as far as it was known at each moment?
+
+    Parameters
+    ----------
+    tickets : DataFrame
+        The tickets table: all tickets, also those that are not forecast.
+    keys : DataFrame
+        Moments: case_id (the ticket) and at (microseconds).
+
+    Returns
+    -------
+    DataFrame
+        Per group of the like (`LIKE`, where the columns are there): overdue_by_GROUP.days_14 and .days_90, the share that was
+        overdue of those done or due in the days before (five tickets at the overall share added), as log odds. And
+        queue.n_open, queue.n_overdue: tickets of the same kind open then, and of those how many were overdue.
+    """
+    names = [name for name in dict.fromkeys(sum(LIKE.values(), ())) if name in tickets and tickets[name].notna().any()]
+    times = pd.concat([_times(tickets), tickets[names]], axis=1).dropna(subset=["opened"]).reset_index(drop=True)
+    at, of_row = keys["at"].to_numpy(), pd.Index(times["ticket_id"]).get_indexer(keys["case_id"])
+    overall = _missed(times, np.zeros(len(times), dtype=int), of_row, at, _WINDOWS[-1], np.full(len(keys), 0.5))
+    found = {}
+    for group, columns in LIKE.items():
+        if set(columns) <= set(names):
+            of = times.groupby(list(columns)).ngroup().to_numpy()  # -1 where one of them is missing
+            for days in _WINDOWS:
+                share = _missed(times, of, of_row, at, days, overall)
+                found[f"overdue_by_{group}.days_{days}"] = np.where(of[of_row] >= 0, logit(share).round(9), np.nan)
+    return pd.DataFrame(found | _queue(times, names, of_row, at), index=keys.index)
+
+
+def _missed(times: pd.DataFrame, of: np.ndarray, asked: np.ndarray, at: np.ndarray, days: int, prior: np.ndarray) -> np.ndarray:
+    """The share overdue of the tickets of the same group that were done or fell due in the days before; prior tickets added."""
+    settled = (times["due"].notna() & (of >= 0)).to_numpy()
+    when, late = np.fmin(times["done"], times["due"])[settled], (times["done"] > times["due"])[settled].to_numpy()
+    n, y = (_within(of[settled], when, of[asked], at, days * DAY, worth) for worth in (None, late))
+    return (y + _PRIOR * prior) / (n + _PRIOR)
+
+
+def _within(of, when, asked_of, at, span: int, worth=None) -> np.ndarray:  # type: ignore[no-untyped-def]
+    of, when = np.asarray(of), np.asarray(when)
+    return earlier(of, when, asked_of, at, worth) - earlier(of, when, asked_of, at - span, worth)
+
+
+def _queue(times: pd.DataFrame, names: list[str], asked: np.ndarray, at: np.ndarray) -> dict[str, np.ndarray]:
+    """Open tickets of the same kind at each moment, and those of them that are overdue."""
+    kind = next((name for name in ("subcategory", "category") if name in names), None)
+    of = np.zeros(len(times), dtype=int) if kind is None else pd.factorize(times[kind])[0]
+    late = times[(times["done"] > times["due"]).to_numpy()]
+    of_late = of[late.index]
+
+    asked_of = of[asked]
+
+    def before(of: np.ndarray, when: pd.Series) -> np.ndarray:
+        return earlier(of, when.to_numpy(), asked_of, at)
+
+    return {
+        "queue.n_open": (before(of, times["opened"]) - before(of, times["done"])).astype(float),
+        "queue.n_overdue": (before(of_late, late["due"]) - before(of_late, late["done"])).astype(float),
+    }
