@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from cxlib.escalation.choosing import Choice
-from cxlib.escalation.command import add_score, run_score, score
+from cxlib.escalation.command import add_score, left_effects, run_score
+from cxlib.escalation.decisions import Decision, decide
 from cxlib.escalation.forecast import Escalation, fit
+from cxlib.escalation.hazard import Within, within
+from cxlib.escalation.horizons import by_horizon
 from cxlib.escalation.kept import Forecaster
+from cxlib.escalation.later import again, health, score
 from cxlib.escalation.proxy import ByChance, auc_by_chance, by_chance
+from cxlib.escalation.replay import declared, leak_probe
 from cxlib.escalation.review import Review, label_of, review_list
 
 __all__ = [
     "ByChance",
     "Choice",
+    "Decision",
     "Escalation",
     "Forecaster",
     "Review",
+    "Within",
     "add_score",
+    "again",
     "auc_by_chance",
     "by_chance",
+    "by_horizon",
+    "decide",
+    "declared",
     "fit",
+    "health",
     "label_of",
+    "leak_probe",
+    "left_effects",
     "review_list",
     "run_score",
     "score",
+    "within",
 ]

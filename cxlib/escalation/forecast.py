@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from cxlib import eventlog
+from cxlib import eventlog, journey
 from cxlib.escalation import choosing, judging, models, overdue, scores
 from cxlib.escalation.choosing import KINDS, Choice
+from cxlib.escalation.expected import corrected, correction_of
 from cxlib.escalation.features import Moments, moments
 from cxlib.escalation.judging import ENOUGH, METRICS, UNKNOWN
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
-from cxlib.escalation.silence import after_silence, gaps_until_next
+from cxlib.escalation.silence import after_silence, listed_for
 from cxlib.redact import Gazetteer, gazetteer
 from cxlib.schema import DataError, duration, nearest
 from cxlib.store import Dataset
@@ -31,9 +32,10 @@ class Escalation:
 
     `table`: the held-out moments with chance, escalated, weight. `metrics`: how good the chosen model is on them, by metric:
     value, low, high (95 %, by customer), n (cases) and n_rows. `scores`: one row per model (the two, and base rate, last stage
-    and age as plain rules) and metric. `choice`: which model, and why. `calibration`, `gain`, `by_stage`, `by_month`, `by_age`,
-    `drift`: tables for the figures. `why_not` says in one line why nothing could be fitted; then the tables are empty and the
-    values missing.
+    and age as plain rules) and metric. `choice`: which model, and why; None for a forecast that was kept (`again`).
+    `calibration`, `gain`, `by_stage`, `by_month`, `by_age`, `by_segment`, `drift`: tables for the figures. `rules`: what the
+    plain rules say of each row of `table`. `why_not` says in one line why nothing could be fitted; then the tables are empty
+    and the values missing.
     """
 
     table: pd.DataFrame
@@ -57,6 +59,9 @@ class Escalation:
     waiting: pd.DataFrame  # the newest moment of each open case
     waiting_features: pd.DataFrame
     kept: Forecaster | None  # to be saved, and used on later data
+    rules: pd.DataFrame = field(default_factory=pd.DataFrame)
+    by_segment: pd.DataFrame = field(default_factory=pd.DataFrame)
+    data: Mapping[str, object] = field(default_factory=dict)  # name, fingerprint, period and size, for the card
 
     @property
     def ece(self) -> float:
@@ -78,11 +83,17 @@ class Escalation:
         """What the model reads."""
         return self.kept.model.features if self.kept else ()
 
-    def top(self, capacity: int = 40) -> Review:
+    def top(self, capacity: int = 40, effects: pd.DataFrame | None = None) -> Review:
         """The open cases most likely to escalate, with reasons: see `review_list`."""
         from cxlib.escalation.review import review_list
 
-        return review_list(self, capacity)
+        return review_list(self, capacity, effects)
+
+    def card(self) -> str:
+        """What was learned from what, how good it is and what it cannot say, as Markdown: see `card.model_card`."""
+        from cxlib.escalation.card import model_card
+
+        return model_card(self)
 
 
 def fit(
@@ -135,23 +146,23 @@ def fit(
         for part, until in (("is_training", split_at), ("is_test", log.observed_until))
     )
     waiting = still_waiting(log, keys)
-    counts = _counts(log, keys, train, test, waiting)
+    counts = counted(log, keys, train, test, waiting)
     train, test = train[train["weight"] > 0], test[test["weight"] > 0]
-    at = pd.Timestamp(split_at, unit="us", tz="UTC") if len(keys) else None
-    if why_not := _too_few(log, counts):
-        return nothing(log, counts, at, horizon, why_not)
-    features, weight = known.features.loc[train.index], train["weight"].to_numpy()
+    at = utc(split_at) if len(keys) else None
+    if why_not := too_few(log, counts, BOTH, "no model is fitted"):
+        return replace(nothing(log, counts, at, horizon, why_not), data=described(log, dataset))
+    weight = train["weight"].to_numpy()
     choice = choosing.chosen(known.features, keys, keys["is_training"].to_numpy(), split_at, within, seed)
     other_kind = next(kind for kind in KINDS if kind != choice.model.kind)
-    other = choosing.fitted(other_kind, features, train, train["began"].to_numpy(), seed)
-    of_test = known.features.loc[test.index]
+    other = choosing.fitted(other_kind, known.features, train, train["began"].to_numpy(), seed)
+    features, of_test = (known.features.loc[part.index] for part in (train, test))
     chances = {model.kind: model.chance(of_test) for model in (choice.model, other)}
-    rows = test.assign(chance=chances[choice.model.kind], escalated=test["label"])[_ROW]
-    table = judging.table(
-        test, {kind: chances[kind] for kind in KINDS} | judging.plain_rules(train, test, features, of_test), seed
-    )
+    rows = test.assign(chance=chances[choice.model.kind], escalated=test["label"])[ROW]
+    rules = judging.plain_rules(train, test, features, of_test)
+    table = judging.table(test, {kind: chances[kind] for kind in KINDS} | rules, seed)
     metrics = table[table["model"] == choice.model.kind].drop(columns="model").set_index("metric").to_dict("index")
     of_model = features[list(choice.model.features)]
+    past = _silences(log, train.assign(chance=choice.model.chance(features)), split_at)
     kept = Forecaster(
         model=choice.model,
         target=log.stages[log.escalation],
@@ -161,7 +172,8 @@ def fit(
         auc=metrics["auc"]["value"],
         n=metrics["auc"]["n"],
         usual=models.typical(of_model, weight),
-        past=_silences(log, train, split_at),
+        past=past,
+        correction=correction_of(_to_list_again(log, rows, test), past, log.observed_until),
         looks={name: judging.Look.of(of_model[name], weight) for name in of_model},
         trained_on=f"{dataset.settings.name} {dataset.fingerprint}",
     )
@@ -170,27 +182,49 @@ def fit(
         metrics=metrics,
         scores=table,
         choice=choice,
-        calibration=scores.calibration(rows),
-        gain=scores.gain(rows, seed=seed),
-        by_stage=judging.by_stage(rows, log.stages, seed),
-        by_age=judging.by_age(rows, of_test["time.elapsed_h"].to_numpy(), seed),
-        by_month=judging.by_month(rows, log.timezone),
-        drift=judging.drift(kept.looks, of_test, test["weight"].to_numpy()),
         counts=counts,
         escalation=log.stages[log.escalation],
         horizon=horizon,
         split_at=at,
-        ece_if_perfect=scores.ece_if_perfect(rows, seed),
-        overall=scores.observed(rows),
         why_not="",
         people=gazetteer(dataset.tables),
         waiting=with_chances(waiting, kept, known, log),
         waiting_features=known.features.loc[waiting.index],
         kept=kept,
+        rules=pd.DataFrame(rules),
+        data=described(log, dataset),
+        **judged(rows, of_test, kept, log, seed),
     )
 
 
-_ROW = ["touchpoint_id", "case_id", "case", "customer", "at", "stage", "weight", "escalated", "chance"]
+ROW = ["touchpoint_id", "case_id", "case", "customer", "at", "stage", "weight", "escalated", "chance"]
+
+
+def judged(rows: pd.DataFrame, features: pd.DataFrame, kept: Forecaster, log: eventlog.EventLog, seed: int) -> dict[str, Any]:
+    """The tables of an `Escalation` that say how good its chances are, on moments that the model has not seen."""
+    kind = journey.cases(log)["kind"].to_numpy()  # of the customer, from what came before the case's search for help
+    return {
+        "calibration": scores.calibration(rows),
+        "gain": scores.gain(rows, seed=seed),
+        "by_stage": judging.by_stage(rows, log.stages, seed),
+        "by_age": judging.by_age(rows, features["time.elapsed_h"].to_numpy(), seed),
+        "by_month": judging.by_month(rows, log.timezone),
+        "by_segment": judging.by_segment(rows, judging.segments_of(rows, features, kind), seed),
+        "drift": judging.drift(kept.looks, features, rows["weight"].to_numpy()),
+        "ece_if_perfect": scores.ece_if_perfect(rows, seed),
+        "overall": scores.observed(rows),
+    }
+
+
+def utc(at: int) -> pd.Timestamp:
+    return pd.Timestamp(at, unit="us", tz="UTC")
+
+
+def described(log: eventlog.EventLog, dataset: Dataset) -> dict[str, object]:
+    """Name, fingerprint, period and size of the data set."""
+    period = {"from": utc(log.observed_from), "until": utc(log.observed_until)}
+    size = {"touches": log.n_touches, "cases": log.n_cases, "customers": len(log.customer_key)}
+    return {"name": dataset.settings.name, "fingerprint": dataset.fingerprint} | period | size
 
 
 def told(dataset: Dataset, target: str | None, horizon: str | None) -> tuple[eventlog.EventLog, Moments]:
@@ -241,7 +275,7 @@ def still_waiting(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.DataFrame:
     return rows[still.astype(bool)]
 
 
-def _counts(
+def counted(
     log: eventlog.EventLog, keys: pd.DataFrame, train: pd.DataFrame, test: pd.DataFrame, waiting: pd.DataFrame
 ) -> dict[str, int]:
     """Cases and rows on both sides of the split, and what is still open."""
@@ -256,14 +290,17 @@ def _counts(
     return counts
 
 
-def _too_few(log: eventlog.EventLog, counts: Mapping[str, int]) -> str:
+BOTH = {"training": "the older cases", "held_out": "the newer, held-out cases"}
+
+
+def too_few(log: eventlog.EventLog, counts: Mapping[str, int], sides: Mapping[str, str], so: str) -> str:
     """Why no model can be fitted and judged, in one line; empty if it can."""
-    for name, words in (("training", "the older cases"), ("held_out", "the newer, held-out cases")):
+    for name, words in sides.items():
         yes, n = counts[f"{name}_escalated"], counts[f"{name}_cases"]
         if min(yes, n - yes) < ENOUGH:
             return (
                 f"{yes} of {n} of {words} that can be predicted reached {log.stages[log.escalation]}: "
-                f"at least {ENOUGH} with and {ENOUGH} without are needed, so no model is fitted"
+                f"at least {ENOUGH} with and {ENOUGH} without are needed, so {so}"
             )
     return ""
 
@@ -272,12 +309,19 @@ def with_chances(waiting: pd.DataFrame, kept: Forecaster, known: Moments, log: e
     """The open cases with the chance at their newest touch, and that at the end of the data, after the silence since."""
     then = kept.model.chance(known.features.loc[waiting.index])
     silent = np.maximum(0, log.observed_until - waiting["at"].to_numpy())
-    return waiting.assign(chance_then=then, chance=after_silence(then, waiting["stage"].to_numpy(), silent, kept.past))
+    now = after_silence(then, waiting["stage"].to_numpy(), silent, kept.past)
+    return waiting.assign(chance_then=then, chance=corrected(now, kept.correction[0]))
 
 
 def _silences(log: eventlog.EventLog, train: pd.DataFrame, split_at: int) -> pd.DataFrame:
-    gap = gaps_until_next(np.asarray(log.at), log.case_of_touch, split_at)
-    return train[["stage", "label", "weight"]].assign(gap=gap[train.index]).reset_index(drop=True)
+    gap = listed_for(log, split_at)
+    return train[["stage", "chance", "label", "weight"]].assign(gap=gap[train.index]).reset_index(drop=True)
+
+
+def _to_list_again(log: eventlog.EventLog, rows: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    """The held-out moments with what `expected.correction_of` asks for."""
+    wait = (test["escalated_at"] - test["at"]).where(test["label"])
+    return rows.assign(gap=listed_for(log, log.observed_until)[rows.index], wait=wait)
 
 
 def nothing(
@@ -287,7 +331,7 @@ def nothing(
     n = {"n": counts["held_out_cases"], "n_rows": counts["held_out_rows"]}
     none = pd.DataFrame()
     return Escalation(
-        table=pd.DataFrame(columns=_ROW),
+        table=pd.DataFrame(columns=ROW),
         metrics={metric: UNKNOWN | n for metric in METRICS},
         scores=pd.DataFrame([{"model": "logistic", "metric": metric} | UNKNOWN | n for metric in METRICS]),
         choice=None,
@@ -305,7 +349,7 @@ def nothing(
         overall={},
         why_not=why_not,
         people=gazetteer({}),
-        waiting=pd.DataFrame(columns=[*_ROW, "chance_then"]),
+        waiting=pd.DataFrame(columns=[*ROW, "chance_then"]),
         waiting_features=none,
         kept=None,
     )

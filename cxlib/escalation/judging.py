@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
+from cxlib import stats
 from cxlib.escalation import models, scores
 
 ENOUGH = 20  # cases with and without escalation, in training and held out
@@ -143,3 +145,98 @@ def by_month(rows: pd.DataFrame, timezone: str) -> pd.DataFrame:
     """Mean chance beside the share that escalated, by month of the moment."""
     month = pd.to_datetime(rows["at"], unit="us", utc=True).dt.tz_convert(timezone).dt.strftime("%Y-%m")
     return pd.DataFrame([{"month": name} | scores.observed(part) for name, part in rows.groupby(month)])
+
+
+SEGMENTS = ("role", "geography", "plan", "application", "category")  # as known at the moment
+
+
+def segments_of(rows: pd.DataFrame, features: pd.DataFrame, kind: np.ndarray) -> pd.DataFrame:
+    """The segments of some moments by column, as far as they were known then; `kind` is that of the customer, by case."""
+    told = {name: features[f"{name}.value"] for name in SEGMENTS if f"{name}.value" in features}
+    return pd.DataFrame(told | {"customer": kind[rows["case"].to_numpy(dtype=int)]}, index=rows.index)
+
+
+def by_segment(rows: pd.DataFrame, segments: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """For whom is the forecast blind, or wrong on the whole?
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Moments with case, customer, weight, escalated and chance.
+    segments : DataFrame
+        One column per way to divide them, in the order of `rows`; missing is a segment of its own. A column with less than two
+        segments of at least `FEWEST_IN_SEGMENT` cases says nothing and is left out, and so is a smaller segment.
+
+    Returns
+    -------
+    DataFrame
+        One row per column and segment, the largest first: n (cases), n_rows, escalated (cases), auc (auc_low, auc_high; missing
+        where fewer than `ENOUGH` cases went either way), mean_chance beside share (low, high) that escalated, q_rank and
+        q_bias, and verdict: "blind" (ranks clearly worse than on the whole, and perhaps no better than guessing), "ranks
+        worse", "chances too high", "chances too low" (joined by "; "), "as elsewhere", or "too few" (to judge the ranking).
+
+    Notes
+    -----
+    Intervals are by customer. Two questions per segment: is its AUC below that of all moments (difference over its standard
+    deviation, paired resamples, one-sided), and do mean chance and share differ (residuals summed by customer, score test).
+    Clear is a q-value of at most .05 over all segments of a question (`stats.false_discovery`).
+    """
+    rows, segments = rows.reset_index(drop=True), segments.reset_index(drop=True).astype(object)
+    named = segments.where(segments.notna(), UNNAMED)
+    weight, customer = rows["weight"].to_numpy(), rows["customer"].to_numpy()
+    draws = scores.drawn_often(customer, seed)
+    whole = scores.auc(rows["escalated"].to_numpy(), rows["chance"].to_numpy())
+    of_all = whole(weight), np.array([whole(weight * times) for times in draws])
+    found = []
+    for column in named:
+        cases = rows["case"].groupby(named[column]).nunique().sort_values(ascending=False, kind="stable")
+        large = cases[cases >= FEWEST_IN_SEGMENT].index
+        for segment in large if len(large) > 1 else ():
+            here = (named[column] == segment).to_numpy()
+            told = {"column": column, "segment": str(segment)} | scores.observed(rows[here])
+            found.append(told | _ranked(rows[here], here, weight, draws, of_all) | {"p_bias": _p_bias(rows[here])})
+    return _verdicts(pd.DataFrame(found, columns=[*_SEGMENT, "p_rank", "p_bias"]))
+
+
+FEWEST_IN_SEGMENT = 2 * ENOUGH
+UNNAMED = "(not known)"
+ALPHA = stats.FALSE_DISCOVERY_RATE
+_SEGMENT = "column segment n n_rows escalated auc auc_low auc_high mean_chance share low high".split()  # noqa: SIM905
+
+
+def _ranked(
+    part: pd.DataFrame, here: np.ndarray, weight: np.ndarray, draws: list[np.ndarray], of_all: tuple[float, np.ndarray]
+) -> dict[str, float]:
+    """The AUC of one segment, and the p-value of its being no lower than that of all moments."""
+    went = part.groupby("case")["escalated"].max()
+    told = {"escalated": int(went.sum()), "auc": np.nan, "auc_low": np.nan, "auc_high": np.nan, "p_rank": np.nan}
+    if min(went.sum(), len(went) - went.sum()) < ENOUGH:
+        return told
+    score = scores.auc(part["escalated"].to_numpy(), part["chance"].to_numpy())
+    value, drawn = score(weight[here]), np.array([score(weight[here] * times[here]) for times in draws])
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    spread = float(np.nanstd(drawn - of_all[1]))
+    p = float(norm.cdf((value - of_all[0]) / spread)) if spread > 0 else np.nan
+    return told | {"auc": value, "auc_low": min(low, value), "auc_high": max(high, value), "p_rank": p}
+
+
+def _p_bias(part: pd.DataFrame) -> float:
+    """The p-value of mean chance and share being the same; missing where too little is expected for the test to hold."""
+    weight, chance = part["weight"].to_numpy(), part["chance"].to_numpy()
+    if min(weight @ chance, weight @ (1 - chance)) < ENOUGH / 2:
+        return np.nan
+    off = pd.Series(weight * (part["escalated"].to_numpy(dtype=float) - chance)).groupby(part["customer"].to_numpy()).sum()
+    spread = float(np.sqrt((off**2).sum()))
+    return float(2 * norm.sf(abs(off.sum()) / spread)) if spread > 0 else np.nan
+
+
+def _verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    q = {name: stats.false_discovery(table[f"p_{name}"].to_numpy(dtype=float)) for name in ("rank", "bias")}
+    worse, biased = q["rank"] <= ALPHA, q["bias"] <= ALPHA
+    ranking = np.select([worse & (table["auc_low"] <= 0.5), worse], ["blind", "ranks worse"], "")
+    high = table["mean_chance"] > table["share"]
+    level = np.select([biased & high, biased], ["chances too high", "chances too low"], "")
+    both = ["; ".join(filter(None, pair)) for pair in zip(ranking, level, strict=True)]
+    rest = np.where(table["auc"].isna(), "too few", "as elsewhere")
+    told = [said or other for said, other in zip(both, rest, strict=True)]
+    return table[_SEGMENT].assign(q_rank=q["rank"], q_bias=q["bias"], verdict=told)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cxlib.escalation import models
+from cxlib.escalation.expected import count_range
 from cxlib.escalation.forecast import Escalation
+from cxlib.escalation.steps import NO_STEP, Step, step_left
 from cxlib.redact import redact_many
 from cxlib.schema import DataError
 
@@ -31,6 +33,17 @@ LABELS = {
     "wait.s": "seconds waited",
     "ticket.age_h": "hours since the ticket was opened",
     "article.value": "article read",
+    "stage.n_returns": "returns to a stage it had left",
+    "time.vs_usual": "age against the usual of its category",
+    "customer.kind": "kind of customer",
+    "customer.n_cases": "earlier cases of the customer",
+    "customer.n_escalated": "earlier cases of the customer that escalated",
+    "customer.mood": "earlier mood of the customer, -1 to 1",
+    "customer.days_since": "days since the customer's earlier touch",
+    "load.n_24h": "touches at the stage in 24 hours",
+    "load.vs_usual": "touches at the stage against the usual",
+    "incident.open": "open incident",
+    "incident.age_h": "hours since the incident began",
 }
 PERSONS = {"assigned_to", "opened_by", "caller_id", "closed_by", "actor_id"}  # who it is stays unsaid
 
@@ -40,47 +53,58 @@ class Review:
     """Whom to review, and what that is expected to catch.
 
     `table`: one row per case, highest chance first: rank, case_id, stage, since (its newest touch, UTC), chance_then (at that
-    touch), chance (now), reasons (plain text without names, to be escaped where it is shown). `expected` (`low` to `high`: 95
-    % if the chances hold) of them are expected to escalate, and `expected_all` of all `n_waiting` open cases. `reviewed` is
-    the share that `capacity` makes of the open cases (of the held-out ones where none is open); reviewing as large a share of
-    the held-out moments caught `caught` of the escalations (`caught_low` to `caught_high`).
+    touch), chance (now), reasons (plain text without names, to be escaped where it is shown), step_left (what the
+    effects in `step` support; see `steps.step_left`). `expected` of them are expected to escalate, `low` to `high` will in 95
+    of 100 such lists; of all `n_waiting` open cases `expected_all`. `reviewed` is the share that `capacity` makes of the open
+    cases (of the held-out ones where none is open); reviewing as large a share of the held-out moments caught `caught` of the
+    escalations (`caught_low` to `caught_high`).
     """
 
     table: pd.DataFrame
     capacity: int
     n_waiting: int
     expected: float
-    low: float
-    high: float
+    low: int
+    high: int
     expected_all: float
     reviewed: float
     caught: float
     caught_low: float
     caught_high: float
     precision: float
+    step: Step | None = None
+
+    @property
+    def lift(self) -> tuple[float, float, float]:
+        """How many times as many escalations are among the reviewed as among as many at random, with its 95 % interval."""
+        value, low, high = (caught / self.reviewed for caught in (self.caught, self.caught_low, self.caught_high))
+        return value, low, high
 
 
-def review_list(result: Escalation, capacity: int = 40) -> Review:
+def review_list(result: Escalation, capacity: int = 40, effects: pd.DataFrame | None = None) -> Review:
     """Which open cases are most likely to escalate, and why?
 
     Parameters
     ----------
     capacity : int
         How many cases can be reviewed at once (at least 1).
+    effects : DataFrame, optional
+        What ending one stage further left changes: `journey.left_moves(log, known).table`. Without it no step is suggested.
 
     Notes
     -----
     The chance is that of the case's newest touch, lowered for the silence since (`silence.after_silence`). A reason is a
     group of features that raises the log odds; what all of them add sums to the log odds, exactly (`Model.parts`). It says
     what the forecast looked at, not what causes the escalation. The range around `expected`
-    is that of a sum of independent cases with these chances (normal approximation).
+    is one for the number that will be seen (`expected.count_range`).
     """
     if capacity < 1:
         raise DataError(f"capacity={capacity} leaves nothing to review: give the number of cases, at least 1")
     ranked = result.waiting.sort_values(["chance", "case_id"], ascending=[False, True])
     top = ranked.head(capacity)
+    step = None if effects is None else step_left(effects, result.escalation)
     p = top["chance"].to_numpy(dtype=float)
-    expected, half = float(p.sum()), 1.96 * float(np.sqrt((p * (1 - p)).sum()))
+    low, high = count_range(p, result.kept.correction[1] if result.kept else 0.0)
     table = pd.DataFrame(
         {
             "rank": np.arange(1, len(top) + 1),
@@ -90,16 +114,18 @@ def review_list(result: Escalation, capacity: int = 40) -> Review:
             "chance_then": top["chance_then"].to_numpy(dtype=float),
             "chance": p,
             "reasons": _reasons(result, top),
+            "step_left": [step.at(stage) if step else NO_STEP for stage in top["stage"]],
         }
     )
     return Review(
         table=table,
         capacity=capacity,
         n_waiting=len(ranked),
-        expected=expected,
-        low=max(0.0, expected - half),
-        high=min(float(len(top)), expected + half),
+        expected=float(p.sum()),
+        low=low,
+        high=high,
         expected_all=float(ranked["chance"].sum()),
+        step=step,
         **_caught(result, capacity),
     )
 
@@ -155,8 +181,10 @@ def label_of(name: str) -> str:
     if name in LABELS:
         return LABELS[name]
     group, feature = (part.replace("_", " ") for part in name.split(".", 1))
-    if feature == "n changes":
-        return f"changes of {group}"
+    if feature in ("n changes", "n returns"):
+        return f"{feature[2:]} of {group}"
+    if feature == "past":
+        return f"how it went before with this {group}"
     return f"touches at {feature[2:]}" if feature.startswith("n ") else group
 
 

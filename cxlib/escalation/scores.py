@@ -173,17 +173,22 @@ def with_interval(score: Score, weight: np.ndarray, customer: np.ndarray, seed: 
     Davison and Hinkley (1997), Bootstrap Methods and their Application, section 3.8 (resampling by cluster).
     """
     value = score(weight)
-    drawn = [score(weight * times) for times in _resampled(customer, seed)] if len(weight) else []
+    drawn = [score(weight * times) for times in resampled(customer, seed)] if len(weight) else []
     known = [v for v in drawn if not np.isnan(v)]
     low, high = np.quantile(known, [0.025, 0.975]) if known else (np.nan, np.nan)
     return {"value": value, "low": min(float(low), value), "high": max(float(high), value)}
 
 
-def _resampled(customer: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+def resampled(customer: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """How often each row counts, for each replicate; `customer` holds 64-bit keys."""
     codes, unique = pd.factorize(np.asarray(customer, dtype=np.uint64))
     for replicate in range(N_REPLICATES):
         yield poisson_weights(unique, seed, replicate)[codes]
+
+
+def drawn_often(customer: np.ndarray, seed: int = 0) -> list[np.ndarray]:
+    """How often each row counts in each resample, in one byte each: for several scores of the same rows."""
+    return list(resampled(customer, seed)) if len(customer) else []
 
 
 def calibration(rows: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
@@ -217,7 +222,7 @@ def gain(rows: pd.DataFrame, steps: int = 50, seed: int = 0) -> pd.DataFrame:
     ranked = rows.sort_values("chance", ascending=False, kind="stable")
     weight, escalated = ranked["weight"].to_numpy(), ranked["escalated"].to_numpy(dtype=float)
     grid = np.linspace(0, 1, steps + 1)
-    drawn = np.array([_caught(weight * times, escalated, grid) for times in _resampled(ranked["customer"].to_numpy(), seed)])
+    drawn = np.array([_caught(weight * times, escalated, grid) for times in resampled(ranked["customer"].to_numpy(), seed)])
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     caught = _caught(weight, escalated, grid)
     total = _over(float(weight @ escalated), float(weight.sum()))

@@ -2,6 +2,7 @@
 
 from cxlib.figures.changes import draw_kind_moves, draw_kinds, draw_matrix_diff, draw_scorecard, draw_segments, draw_waterfall
 from cxlib.figures.data import draw_empty, draw_freshness, draw_links, draw_rows, draw_weeks
+from cxlib.figures.decisions import draw_for_whom, draw_net_benefit
 from cxlib.figures.escalation import draw_auc_by_stage, draw_by_month, draw_gain, draw_reliability
 from cxlib.figures.journey import draw_ends, draw_forced, draw_funnel, draw_incidence, draw_mood
 from cxlib.figures.levers import draw_removal, draw_sensitivity
@@ -15,6 +16,7 @@ __all__ = [
     "draw_empty",
     "draw_ends",
     "draw_flow",
+    "draw_for_whom",
     "draw_forced",
     "draw_freshness",
     "draw_funnel",
@@ -28,6 +30,7 @@ __all__ = [
     "draw_loops",
     "draw_matrix_diff",
     "draw_mood",
+    "draw_net_benefit",
     "draw_overlap",
     "draw_reliability",
     "draw_removal",

@@ -26,6 +26,7 @@ from cxlib.words.data import (
     say_trust,
     say_weeks,
 )
+from cxlib.words.decisions import say_by_horizon, say_card, say_decision, say_for_whom, say_health, say_step, say_worth
 from cxlib.words.escalation import (
     review_table,
     say_by_age,
@@ -66,10 +67,13 @@ __all__ = [
     "say_auc_by_chance",
     "say_by_age",
     "say_by_chance",
+    "say_by_horizon",
     "say_by_month",
     "say_by_stage",
+    "say_card",
     "say_change",
     "say_contact_rate",
+    "say_decision",
     "say_divided",
     "say_drift",
     "say_empty",
@@ -77,10 +81,12 @@ __all__ = [
     "say_escalation",
     "say_first_order",
     "say_flow",
+    "say_for_whom",
     "say_forced",
     "say_freshness",
     "say_funnel",
     "say_gain",
+    "say_health",
     "say_kinds",
     "say_largest",
     "say_left_moves",
@@ -108,6 +114,7 @@ __all__ = [
     "say_segments",
     "say_sensitivity",
     "say_stability",
+    "say_step",
     "say_steps",
     "say_stories_of",
     "say_story",
@@ -124,4 +131,5 @@ __all__ = [
     "say_watch_out",
     "say_weeks",
     "say_what_if",
+    "say_worth",
 ]

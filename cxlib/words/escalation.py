@@ -11,8 +11,10 @@ from cxlib.words.numbers import between, count, decimal, percent, plural, share_
 
 def say_escalation(result: Escalation, review: Review) -> str:
     """Whom a review of the open cases would meet, and how good the forecast was on newer cases."""
-    if result.why_not:
+    if result.kept is None:
         return f"**No forecast can be made.** {escape(result.why_not)}."
+    if result.why_not:
+        return f"{_met(result, review)} How good the forecast is here is not known: {escape(result.why_not)}."
     scored, whom = result.metrics["auc"], escape(result.escalation)
     return (
         f"{_met(result, review)} On the newest cases, held out from training, the forecast ranks a case that reached {whom} "
@@ -27,8 +29,9 @@ def say_escalation(result: Escalation, review: Review) -> str:
 def _met(result: Escalation, review: Review) -> str:
     if not review.n_waiting:
         return "**No case is open at the end of the data**, so there is none to review."
-    met = f"{_about(review.expected)} ({_about(review.low)}-{_about(review.high)}) of the {_about(review.expected_all)}"
-    return f"**Review {_of_open(review)} and meet about {met} that are expected to reach {escape(result.escalation)}.**"
+    n, whom = f"{_about(review.expected)} of the {_about(review.expected_all)}", escape(result.escalation)
+    seen = f"in 95 of 100 such lists {count(review.low)} to {count(review.high)} of those reviewed will"
+    return f"**Review {_of_open(review)} and meet about {n} that are expected to reach {whom}** ({seen})."
 
 
 def _about(n: float) -> str:
@@ -61,9 +64,15 @@ def say_scored(result: Escalation) -> str:
     n, reached = result.counts, f"reached {escape(result.escalation)}{_within(result)}"
     split = f" on {result.split_at.day} {result.split_at:%B %Y}" if result.split_at is not None else ""
     still = plural(n["held_out_open"], "held-out case is", "held-out cases are")
+    if result.kept is not None and result.choice is None:
+        learned = f"Learned earlier from cases before the split{split}, as kept from {escape(_short(result.kept.trained_on))}"
+    else:
+        learned = (
+            f"Learned from {plural(n['training_rows'], 'moment')} of {plural(n['training_cases'], 'case')}, of which "
+            f"{count(n['training_escalated'])} had {reached} by the split{split}"
+        )
     said = (
-        f"Learned from {plural(n['training_rows'], 'moment')} of {plural(n['training_cases'], 'case')}, of which "
-        f"{count(n['training_escalated'])} had {reached} by the split{split}; scored on "
+        f"{learned}; scored on "
         f"{plural(n['held_out_rows'], 'moment')} of {plural(n['held_out_cases'], 'newer case')}, of which "
         f"{count(n['held_out_escalated'])} {reached} by the end of the data. "
     )
@@ -76,20 +85,42 @@ def say_scored(result: Escalation) -> str:
     )
 
 
+def _short(trained_on: str) -> str:
+    """A data set's name and the beginning of its fingerprint.
+
+    >>> _short("Demo company " + "ab" * 32)
+    'Demo company (data abababab)'
+    """
+    name, _, fingerprint = trained_on.rpartition(" ")
+    return f"{name} (data {fingerprint[:8]})"
+
+
 def _within(result: Escalation) -> str:
     return "" if result.horizon is None else f" within {escape(result.horizon)}"
 
 
 def say_models(result: Escalation) -> str:
     """The model used, why it, and the other one and plain rules beside it."""
-    if result.why_not or result.choice is None:
+    if result.why_not:
         return _none(result)
     names = list(dict.fromkeys(result.scores["model"]))
     models = [(name, _metric(result, name, "auc"), _metric(result, name, "pr_auc")) for name in names]
     said = "; ".join(f"{name} {_with_interval(auc)}, PR-AUC {decimal(pr['value'])}" for name, auc, pr in models)
     return (
-        f"{_why(result.choice)} On the held-out cases, AUC: {said}. The intervals are by customer and hold the model fixed: "
+        f"{_used(result)} On the held-out cases, AUC: {said}. The intervals are by customer and hold the model fixed: "
         "overlap does not mean that two models are equal."
+    )
+
+
+def _used(result: Escalation) -> str:
+    """Which model is used: that of a kept forecast as it is, or the one that was chosen."""
+    if result.choice is not None:
+        return _why(result.choice)
+    kept = result.kept
+    assert kept is not None
+    return (
+        f"The **{kept.model.kind}** model of the kept forecast is used as it is; when it was fitted, its AUC was "
+        f"{decimal(kept.auc)} on {plural(kept.n, 'case')}."
     )
 
 
@@ -120,9 +151,14 @@ def say_gain(result: Escalation, review: Review) -> str:
         f"{plural(review.capacity, 'case is', 'cases are')} {share} of the {of}. Reviewing that share of the held-out moments, "
         f"highest chances first, would have caught **{percent(review.caught)}** (95 %: "
         f"{between(review.caught_low, review.caught_high)}) of those that reached {escape(result.escalation)}; choosing at "
-        f"random catches {share}. Of those reviewed, {percent(review.precision)} escalated, against "
-        f"{percent(result.overall['share'])} of all."
+        f"random catches {share}, so the list finds {_lift(review)} times as many. Of those reviewed, "
+        f"{percent(review.precision)} escalated, against {percent(result.overall['share'])} of all."
     )
+
+
+def _lift(review: Review) -> str:
+    value, low, high = review.lift
+    return _with_interval({"value": value, "low": low, "high": high})
 
 
 def say_reliability(result: Escalation) -> str:
@@ -210,7 +246,7 @@ def say_by_month(result: Escalation) -> str:
 
 def say_review(result: Escalation, review: Review) -> str:
     """How many cases are open, and how the list reads."""
-    if result.why_not:
+    if result.kept is None:
         return _none(result)
     if not review.n_waiting:
         return "No case is open at the end of the data: the list is empty."
@@ -223,7 +259,7 @@ def say_review(result: Escalation, review: Review) -> str:
 
 
 def review_table(review: Review, timezone: str = "UTC") -> pd.DataFrame:
-    """The list for people: case, stage, newest touch, chance then and now, why. A DataFrame escapes what it shows itself."""
+    """The list for people: case, stage, newest touch, chances, why, step left. A DataFrame escapes what it shows itself."""
     shown = review.table
     table = pd.DataFrame(
         {
@@ -233,6 +269,7 @@ def review_table(review: Review, timezone: str = "UTC") -> pd.DataFrame:
             "chance then": shown["chance_then"].map(percent),
             "chance now": shown["chance"].map(percent),
             "why": shown["reasons"],
+            "step left": shown["step_left"],
         }
     )
     return table.set_index(shown["rank"])

@@ -1,0 +1,122 @@
+"""A forecast that is kept, on later data: its chances for the open cases, and how it does on the cases that began since."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from cxlib.escalation import forecast, judging
+from cxlib.escalation.forecast import Escalation
+from cxlib.escalation.kept import Forecaster
+from cxlib.escalation.labels import outcomes
+from cxlib.escalation.review import Review, label_of, review_list
+from cxlib.redact import gazetteer
+from cxlib.schema import DataError, duration
+from cxlib.store import Dataset
+
+
+def again(kept: Forecaster, dataset: Dataset, seed: int = 0) -> Escalation:
+    """What does a forecast that is kept say of later data, and how does it do on the cases that began since?
+
+    Returns
+    -------
+    Escalation
+        As `fit` gives it, without fitting anything: the held-out cases are those that began at or after the kept forecast's
+        split, none of which it has seen. `choice` is None; of the plain rules there are those it remembers (base rate, last
+        stage). Where too few cases began since, `why_not` says so, the tables are empty, and the open cases have their
+        chances all the same.
+
+    Raises
+    ------
+    DataError
+        If the data set lacks what the forecast reads, or its stage.
+    """
+    log, known = forecast.told(dataset, kept.target, kept.horizon)
+    if missing := sorted(set(kept.model.features) - set(known.features)):
+        raise DataError(f"the data set lacks what the forecast reads: {', '.join(missing)}. Fit it again with --fit")
+    keys = known.keys.assign(escalated_at=forecast.escalated_at(log, known.keys))
+    within = None if kept.horizon is None else duration(kept.horizon, "horizon")
+    is_newer = (keys["at_risk"] & (keys["began"] >= kept.split_at)).to_numpy()
+    test = keys[is_newer].join(outcomes(keys, is_newer, log.observed_until, within))
+    waiting = forecast.still_waiting(log, keys)
+    counts = forecast.counted(log, keys, test.iloc[:0], test, waiting)
+    why_not = forecast.too_few(log, counts, _SINCE, "how good the kept forecast is here is not known")
+    found = replace(
+        forecast.nothing(log, counts, forecast.utc(kept.split_at), kept.horizon, why_not),
+        waiting=forecast.with_chances(waiting, kept, known, log),
+        waiting_features=known.features.loc[waiting.index],
+        people=gazetteer(dataset.tables),
+        kept=kept,
+        data=forecast.described(log, dataset),
+    )
+    test = test[test["weight"] > 0]
+    if why_not:
+        return found
+    of_test = known.features.loc[test.index]
+    chances = {kept.model.kind: kept.model.chance(of_test)} | _rules(kept, test)
+    table = judging.table(test, chances, seed)
+    rows = test.assign(chance=chances[kept.model.kind], escalated=test["label"])[forecast.ROW]
+    return replace(
+        found,
+        table=rows.reset_index(drop=True),
+        metrics=table[table["model"] == kept.model.kind].drop(columns="model").set_index("metric").to_dict("index"),
+        scores=table,
+        rules=pd.DataFrame(_rules(kept, test)),
+        **forecast.judged(rows, of_test, kept, log, seed),
+    )
+
+
+_SINCE = {"held_out": "the cases that began since the forecast was fitted and"}
+
+
+def _rules(kept: Forecaster, test: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What the plain rules that a kept forecast remembers say of later moments."""
+    then = kept.past.assign(y=kept.past["label"] * kept.past["weight"])
+    sums = then.groupby("stage")[["y", "weight"]].sum()
+    share = (sums["y"] + kept.base_rate) / (sums["weight"] + 1)  # one case more at the base rate
+    of_stage = share.reindex(test["stage"]).fillna(kept.base_rate).to_numpy()
+    return {"base rate": np.full(len(test), kept.base_rate), "last stage": of_stage}
+
+
+def score(
+    kept: Forecaster, dataset: Dataset, capacity: int = 40, effects: pd.DataFrame | None = None
+) -> tuple[Review, pd.DataFrame]:
+    """The open cases of later data by a forecast that is kept (`again`, `review_list`), and its `health` there."""
+    found = again(kept, dataset)
+    return review_list(found, capacity, effects), health(found)
+
+
+def health(result: Escalation) -> pd.DataFrame:
+    """Does a forecast still hold on the cases that it has not seen?
+
+    Returns
+    -------
+    DataFrame
+        One row per question: what, then (in training; the AUC when it was fitted), now (on the unseen cases), low, high (95 %),
+        n (cases), verdict (steady, watch, moved); one row that says "too few" where these cannot be judged.
+    """
+    kept, seen, auc = result.kept, result.overall, result.metrics["auc"]
+    if kept is None or not seen:
+        few = result.counts["held_out_cases"]
+        return pd.DataFrame([("cases that began since", np.nan, few, np.nan, np.nan, few, "too few")], columns=_HEALTH)
+    low, high, n = seen["low"], seen["high"], seen["n"]
+    worse = "moved" if auc["high"] < kept.auc else "steady"
+    table = [
+        ("share that escalates", kept.base_rate, seen["share"], low, high, n, _inside(kept.base_rate, low, high)),
+        ("mean chance, against that", np.nan, seen["mean_chance"], low, high, n, _inside(seen["mean_chance"], low, high)),
+        ("AUC", kept.auc, auc["value"], auc["low"], auc["high"], auc["n"], worse),
+    ]
+    table += [
+        (f"{label_of(row.feature)} (PSI)", 0.0, row.psi, np.nan, np.nan, n, row.verdict)
+        for row in result.drift[result.drift["verdict"] != "steady"].head(5).itertuples()
+    ]
+    return pd.DataFrame(table, columns=_HEALTH).round(3)
+
+
+_HEALTH = ["what", "then", "now", "low", "high", "n", "verdict"]
+
+
+def _inside(value: float, low: float, high: float) -> str:
+    return "steady" if low <= value <= high else "moved"
