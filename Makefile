@@ -58,11 +58,12 @@ drills: .venv/ready  ## slow proofs, hundreds of simulated worlds; writes tests/
 	@touch $@
 
 SIZE ?= 10
-BENCH ?= journey themes
+BENCH ?= journey themes escalation
 
-bench: .venv/ready .venv-bench/ready  ## ours beside other tools, on 10 million touches and on Banking77; SIZE=100: ours alone on 100 million; BENCH=themes: that alone
+bench: .venv/ready .venv-bench/ready  ## ours beside other tools: 10 million touches, Banking77, a forecast; SIZE=100: ours alone on 100 million; BENCH=themes: that alone
 	$(if $(filter journey,$(BENCH)),PYTHONPATH=tests $(BIN)/python -m bench.journey --millions $(SIZE))
 	$(if $(filter themes,$(BENCH)),PYTHONPATH=tests $(BIN)/python -m bench.themes)
+	$(if $(filter escalation,$(BENCH)),PYTHONPATH=tests $(BIN)/python -m bench.escalation)
 
 lock: .venv/ready  ## pin every version again, with hashes
 	$(BIN)/uv pip compile pyproject.toml --group dev --upgrade --python-version 3.11 --universal --fork-strategy fewest \

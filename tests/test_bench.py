@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bench import cost, journey, peers, themes
-from bench.generate import touches, write
+from bench import cost, escalation, journey, peers, themes
+from bench.generate import moments, touches, write
 from bench.tables import brief, page
 
 N = 50_000
@@ -223,7 +223,7 @@ def test_the_results_that_are_committed_are_those_on_the_page():
 def test_the_lock_of_the_peers_has_hashes_and_no_address():
     lock = (BENCH / "requirements.lock").read_text(encoding="utf-8")
     pinned = re.findall(r"^([a-z0-9._-]+)==", lock, flags=re.MULTILINE)
-    assert {"bertopic", "pandas", "polars", "pm4py", "retentioneering"} <= set(pinned)
+    assert {"bertopic", "lightgbm", "xgboost-cpu", "pandas", "polars", "pm4py", "retentioneering"} <= set(pinned)
     assert not {"torch", "sentence-transformers"} & set(pinned)
     assert lock.count("--hash=sha256:") >= len(pinned)
     assert "://" not in lock
@@ -304,3 +304,73 @@ def test_our_pieces_and_the_harness_group_texts_that_say_what_they_are_about(tmp
     found = themes.run(source, {"OursThemes": Path(sys.executable)}, tmp_path / "work")
     assert {step for _, step in found} == set(themes.PIECES["OursThemes"])
     assert all(found["OursThemes", step]["nmi"] > 0.3 for step in ("by_meaning", "by_words"))
+
+
+# --- the forecast -------------------------------------------------------------------------------------------
+
+
+def forecast_well(**changed) -> dict:
+    """What was found where every bar of the forecast is held."""
+    steps = [(tool, step) for tool, steps in escalation.PIECES.items() for step in steps]
+    found = {
+        piece: {"cpu": 20.0, "peak": 1500, "auc": 0.86, "log_loss": 0.3, "ece": 0.01, "kind": "boosting"} for piece in steps
+    }
+    for name, value in changed.items():
+        tool, step, what = name.split("__")
+        found[tool, step][what] = value
+    return found
+
+
+def test_a_forecast_is_held_against_the_best_peer_and_against_cpu_and_memory():
+    def missed(**changed):
+        found = forecast_well(**changed)
+        return [row.name for of in (escalation.bars, escalation.bars_of_size) for row in of(found, "rows") if row.held is False]
+
+    assert missed() == []
+    assert missed(XGBoost__stopped__auc=0.869) == []
+    assert missed(XGBoost__stopped__auc=0.871) == ["rows: AUC, against the best peer"]
+    assert missed(OursForecast__prepare__cpu=241) == ["rows: choosing and fitting both kinds, CPU s"]
+    assert missed(OursForecast__prepare__peak=2001) == ["rows: peak of that"]
+    assert missed(OursForecast__other__cpu=31) == ["rows: as many scored by boosting, CPU s"]
+
+
+def test_generated_moments_are_forty_features_of_whole_cases_and_can_be_forecast():
+    features, keys = moments(3_000)
+    assert features.shape == (3_000, 40)
+    assert 2.5 < len(keys) / keys["case"].nunique() < 3.5
+    by_case = keys.groupby("case")
+    assert (by_case[["customer", "began"]].nunique() == 1).all(axis=None)
+    assert 0.1 < by_case["escalated_at"].first().notna().mean() < 0.4
+    assert (keys["at"] < keys["escalated_at"].fillna(np.inf)).all()
+    assert set(features["word2.value"]) == set(moments(3_000, seed=2)[0]["word2.value"])
+
+
+def test_our_forecast_and_the_peers_that_are_here_beat_guessing(tmp_path, monkeypatch):
+    monkeypatch.setattr(escalation, "REHEARSAL", 150)
+    modules = {"LightGBM": "lightgbm", "XGBoost": "xgboost"}
+    tools = ["OursForecast", *(tool for tool, module in modules.items() if importlib.util.find_spec(module))]
+    found = escalation.run(*escalation.of_size(1_500), dict.fromkeys(tools, Path(sys.executable)), tmp_path / "work", 1)
+    assert {tool for tool, _ in found} == set(tools)
+    assert {found["OursForecast", step]["kind"] for step in ("chosen", "other")} == {"logistic", "boosting"}
+    assert all(of["auc"] > 0.6 for (_, step), of in found.items() if step != "prepare")
+
+
+def test_peers_are_given_the_rows_as_our_models_code_them(tmp_path):
+    older, later = escalation.of_size(2_000)
+    escalation.lay(tmp_path / "rows.parquet", older, later)
+    first, second = peers.Boosted().load(tmp_path / "rows.parquet", tmp_path)
+    assert len(first) == len(second) == 2_000
+    assert first["weight"].sum() == pytest.approx(older[1]["case"].nunique())
+    assert first["word11.value"].cat.categories.size < older[0]["word11.value"].nunique()
+    assert first["word11.value"].value_counts().drop("(another)").min() >= 20
+    assert list(second["word11.value"].cat.categories) == list(first["word11.value"].cat.categories)
+    began = older[1]["began"]
+    assert began[first["is_newer"]].min() > began[~first["is_newer"]].max()
+
+
+def test_the_page_shows_the_forecast_after_the_themes():
+    listed = [{"ids": "ServiceNow", "tool": tool, "step": step, **of} for (tool, step), of in forecast_well().items()]
+    rows = [journey.asdict(row) for row in escalation.bars(forecast_well(XGBoost__default__auc=0.9), "ServiceNow")]
+    found = page({"escalation": {"rows": rows, "costs": listed, "cpus": 2, "versions": {"python": "3"}}})
+    assert "| ours as chosen: boosting, scoring | 0.860 | 0.300 | 0.010 | 20.0 | 1,500 |" in found
+    assert found.count("**missed**") == 1

@@ -14,6 +14,7 @@ from cxlib.escalation.judging import UNKNOWN
 from cxlib.escalation.labels import outcomes
 
 ORIGINS = (0.55, 0.7, 0.85)  # parts of the training cases, oldest first, after which one pretends to stand
+ASKED_OF = 100_000  # rows at most that a model learns from to be asked at an origin; the one that is chosen learns from all
 FEWEST = 10  # cases with and without escalation on both sides of an origin
 KINDS = ("logistic", "boosting")
 
@@ -78,13 +79,26 @@ def _asked(
         later = later[later["weight"] > 0]
         if enough(outcomes(keys, older, origin, horizon).join(keys["case"])) and enough(later):
             for kind in KINDS:
-                model = _fitted(kind, features, keys, older, origin, horizon, seed)
+            some = spread(older, keys["case"], ASKED_OF)
+                model = _fitted(kind, features, keys, some, origin, horizon, seed)
                 later[kind] = model.margin(features.loc[later.index])
             parts.append(later.assign(origin=pd.Timestamp(int(origin), unit="us", tz="UTC")))
     return pd.concat(parts)
 
 
 def enough(rows: pd.DataFrame, fewest: int = FEWEST) -> bool:
+def spread(rows: np.ndarray, case: pd.Series, n: int) -> np.ndarray:
+    """The rows of as many cases, evenly spaced, as have about `n` of them; all where there are no more.
+
+    >>> spread(np.array([True] * 6 + [False]), pd.Series([0, 0, 1, 1, 2, 2, 2]), 4).tolist()
+    [True, True, False, False, True, True, False]
+    """
+    if rows.sum() <= n:
+        return rows
+    cases = case[rows].unique()
+    return rows & case.isin(cases[np.linspace(0, len(cases) - 1, int(len(cases) * n / rows.sum())).astype(int)]).to_numpy()
+
+
     """Are there so many cases with an escalation, and without one?"""
     known = rows[rows["weight"] > 0]
     yes = known.groupby("case")["label"].max() if len(known) else pd.Series([], dtype=bool)
@@ -96,22 +110,31 @@ def _fitted(
 ) -> models.Model:
     known = outcomes(keys, rows, until, horizon)
     known = known[known["weight"] > 0]
-    return fitted(kind, features.loc[known.index], known, keys["began"].loc[known.index].to_numpy(), seed)
+    return fitted(kind, features, known, keys["began"].loc[known.index].to_numpy(), seed)
 
 
 def fitted(kind: str, features: pd.DataFrame, known: pd.DataFrame, began: np.ndarray, seed: int) -> models.Model:
-    """A model of that kind; how far it goes is found on the newest quarter of the cases."""
+    """A model of that kind for the rows of `known`; how far it goes is found on the newest quarter of the cases.
+
+    `features` may have other rows too: they are read in place, for a copy of many would be as large as they are.
+    """
+    rows = features.index.get_indexer(known.index)
     label, weight = known["label"].to_numpy(dtype=bool), known["weight"].to_numpy()
-    first = np.sort(np.unique(began))
-    is_newer = began >= first[len(first) * 3 // 4]
+    is_newer = newest_quarter(began)
     return (
-        models.logistic(features, label, weight, is_newer)
+        models.logistic(features, label, weight, is_newer, rows)
         if kind == "logistic"
-        else models.boosting(features, label, weight, is_newer, seed)
+        else models.boosting(features, label, weight, is_newer, seed, rows)
     )
 
 
 def _saved(saved: np.ndarray, asked: pd.DataFrame, seed: int) -> dict[str, float]:
+def newest_quarter(began: np.ndarray) -> np.ndarray:
+    """Which began after three quarters of all different times?"""
+    times = np.unique(began)
+    return began >= times[len(times) * 3 // 4]
+
+
     """The mean of what a row saves, with its interval by customer."""
     weight = asked["weight"].to_numpy()
     return scores.with_interval(

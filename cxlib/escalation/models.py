@@ -8,15 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from cxlib.escalation.scorers import Linear, Trees, signed_log
+from cxlib.escalation.columns import Columns
+from cxlib.escalation.scorers import Linear, Trees
 from cxlib.escalation.scores import losses
 
 RARE = 20  # a word in fewer training rows than this is read as "another"
@@ -24,7 +22,10 @@ MOST_WORDS = 250  # histogram boosting takes at most 255 categories
 MOST_ROUNDS = 400
 FREEDOMS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 USUAL_FREEDOM = 0.1
+SEARCHED = 100_000  # rows on which rounds and penalty are sought; what was found is then fitted on all of them
+SCORED = 50_000  # rows coded at once: a copy of all would be as large as they are
 NO_VALUE = "(none)"
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ class Model:
 
     def margin(self, features: pd.DataFrame) -> np.ndarray:
         """The log odds."""
-        return self.repair[0] + self.repair[1] * self.scorer.margin(coded(features, self.words, self.numbers))
+        firsts = range(0, max(len(features), 1), SCORED)
+        parts = (coded(features, self.words, self.numbers, slice(first, first + SCORED)) for first in firsts)
+        return self.repair[0] + self.repair[1] * np.concatenate([self.scorer.margin(values) for values in parts])
 
     def parts(self, features: pd.DataFrame) -> tuple[float, pd.DataFrame]:
         """The log odds of a usual row, and what each feature adds to a row's: their sum is its log odds, exactly."""
@@ -58,70 +61,98 @@ class Model:
         return shift + stretch * base, pd.DataFrame(stretch * parts, features.index, self.features)
 
 
-def readable(features: pd.DataFrame) -> tuple[dict[str, pd.Index], tuple[str, ...]]:
+Rows = np.ndarray | slice  # positions in a frame
+
+
+def readable(features: pd.DataFrame, rows: Rows = ALL) -> tuple[dict[str, pd.Index], tuple[str, ...]]:
     """Which columns vary: words, with those that are frequent enough to be known, the most frequent first; and numbers."""
-    words = {
-        name: _frequent(features[name])
-        for name in features
-        if _is_words(features[name]) and features[name].nunique(dropna=False) > 1
-    }
-    return words, tuple(name for name in features if not _is_words(features[name]) and features[name].nunique() > 1)
+    words, numbers = {}, []
+    for name in features:
+        column = features[name].iloc[rows]
+        if not _is_words(column):
+            numbers += [name] if column.nunique() > 1 else []
+        elif len(n := column.fillna(NO_VALUE).value_counts()) > 1:
+            words[name] = _frequent(n)
+    return words, tuple(numbers)
 
 
 def _is_words(column: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(column)
 
 
-def _frequent(column: pd.Series) -> pd.Index:
-    n = column.fillna(NO_VALUE).value_counts()
+def _frequent(n: pd.Series) -> pd.Index:
     n = n[n >= RARE].sort_index(kind="stable").sort_values(ascending=False, kind="stable")
     return n.index[:MOST_WORDS]
 
 
-def coded(features: pd.DataFrame, words: Mapping[str, pd.Index], numbers: tuple[str, ...]) -> np.ndarray:
+def coded(features: pd.DataFrame, words: Mapping[str, pd.Index], numbers: tuple[str, ...], rows: Rows = ALL) -> np.ndarray:
     """Features as numbers: each word's position among the known ones, one past the last for any other."""
-    columns = []
-    for name, known in words.items():
-        codes = known.get_indexer(features[name].fillna(NO_VALUE))
-        columns.append(np.where(codes < 0, len(known), codes).astype(float))
-    return np.column_stack([*columns, features[list(numbers)].to_numpy(dtype=float)])
+    n = len(features.index[rows])
+    values = np.empty((n, len(words) + len(numbers)))
+    for at, (name, known) in enumerate(words.items()):
+        codes = known.get_indexer(features[name].iloc[rows].fillna(NO_VALUE))
+        values[:, at] = np.where(codes < 0, len(known), codes)
+    for at, name in enumerate(numbers, len(words)):
+        values[:, at] = features[name].iloc[rows].to_numpy(dtype=float)
+    return values
 
 
-def boosting(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int) -> Model:
+def boosting(
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int, rows: Rows = ALL
+) -> Model:
     """Gradient boosting on histograms, words as categories, missing numbers as they are.
 
-    The number of rounds is the one that predicts the newer training cases (`is_newer`) best when fitted on the older ones;
-    then all are fitted with it. A few thousand cases take some 60 rounds, where 150 would be too sure of themselves.
+    Label, weight and newness are those of the positions `rows` of the features, in that order. The number of rounds is the one
+    that predicts the newer training cases (`is_newer`) best when fitted on the older ones; then all are fitted with it. A few
+    thousand cases take some 60 rounds, where 150 would be too sure of themselves.
     """
-    trees, words, numbers = fitted_trees(features, label, weight, is_newer, seed)
+    trees, words, numbers = fitted_trees(features, label, weight, is_newer, seed, rows)
     return Model("boosting", Trees.of(trees, [len(known) for known in words.values()]), words, numbers)
 
 
 def fitted_trees(
-    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int, rows: Rows = ALL
 ) -> tuple[HistGradientBoostingClassifier, dict[str, pd.Index], tuple[str, ...]]:
     """scikit-learn's classifier, and how it reads features."""
-    rounds = _rounds(features, label, weight, is_newer, seed) if is_newer.any() and label[~is_newer].any() else MOST_ROUNDS // 8
-    words, numbers = readable(features)
+    rounds = _rounds(_Trial.of(features, label, weight, is_newer, rows), seed)
+    words, numbers = readable(features, rows)
     with threadpool_limits(1):  # on a busy machine more threads are slower; one gives the same bits everywhere
-        trees = _trees(words, numbers, seed, rounds).fit(coded(features, words, numbers), label, sample_weight=weight)
+        trees = _trees(words, numbers, seed, rounds).fit(coded(features, words, numbers, rows), label, sample_weight=weight)
     return trees, words, numbers
 
 
-def _rounds(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, seed: int) -> int:
+@dataclass(frozen=True)
+class _Trial:
+    """Older training cases to fit, and newer ones to judge by; for each the coded rows, their labels and weights."""
+
+    words: Mapping[str, pd.Index]
+    numbers: tuple[str, ...]
+    older: tuple[np.ndarray, np.ndarray, np.ndarray]
+    newer: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    @classmethod
+    def of(cls, features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray, rows: Rows) -> _Trial:
+        """Of so many rows at most as are searched, evenly spaced."""
+        n = len(label)
+        some = np.arange(n) if n <= SEARCHED else np.linspace(0, n - 1, SEARCHED).astype(int)
+        asked = np.arange(len(features))[rows][some]
+        is_newer = is_newer[some]
+        words, numbers = readable(features, asked[~is_newer])
+        values = coded(features, words, numbers, asked)
+        older, newer = ((values[of], label[some][of], weight[some][of]) for of in (~is_newer, is_newer))
+        return cls(words, numbers, older, newer)
+
+
+def _rounds(trial: _Trial, seed: int) -> int:
     """After how many rounds is the log loss on the newer cases smallest?"""
-    words, numbers = readable(features[~is_newer])
-    values = coded(features, words, numbers)
-    trees = _trees(words, numbers, seed, MOST_ROUNDS, early_stopping=True, scoring="loss", n_iter_no_change=30, tol=0)
+    (values, label, weight), newer = trial.older, trial.newer
+    if not len(newer[1]) or not label.any():
+        return MOST_ROUNDS // 8
+    trees = _trees(
+        trial.words, trial.numbers, seed, MOST_ROUNDS, early_stopping=True, scoring="loss", n_iter_no_change=30, tol=0
+    )
     with threadpool_limits(1):
-        trees.fit(
-            values[~is_newer],
-            label[~is_newer],
-            sample_weight=weight[~is_newer],
-            X_val=values[is_newer],
-            y_val=label[is_newer],
-            sample_weight_val=weight[is_newer],
-        )
+        trees.fit(values, label, sample_weight=weight, X_val=newer[0], y_val=newer[1], sample_weight_val=newer[2])
     return max(1, int(np.argmax(trees.validation_score_)))
 
 
@@ -139,56 +170,47 @@ def _trees(words: Mapping, numbers: tuple[str, ...], seed: int, rounds: int, **s
     )
 
 
-def logistic(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray | None = None) -> Model:
+def logistic(
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray | None = None, rows: Rows = ALL
+) -> Model:
     """Logistic regression; words one-hot, numbers as scaled logs with a flag for missing.
 
-    Coefficients are held back by as much as predicts the newer training cases (`is_newer`) best when fitted on the older ones;
-    then all are fitted with it. Without newer ones by a middling amount.
+    Label, weight and newness as for `boosting`. Coefficients are held back by as much as predicts the newer training cases
+    (`is_newer`) best when fitted on the older ones; then all are fitted with it. Without newer ones by a middling amount.
     """
-    regression, words, numbers = fitted_regression(features, label, weight, is_newer)
-    values = coded(features, words, numbers)
-    return Model("logistic", Linear.of(regression, values, weight, [len(known) for known in words.values()]), words, numbers)
+    regression, words, numbers = fitted_regression(features, label, weight, is_newer, rows)
+    scorer = Linear.of(regression[-1], regression[0], coded(features, words, numbers, rows), weight)
+    return Model("logistic", scorer, words, numbers)
 
 
 def fitted_regression(
-    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray | None = None
+    features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray | None = None, rows: Rows = ALL
 ) -> tuple[Pipeline, dict[str, pd.Index], tuple[str, ...]]:
     """scikit-learn's pipeline, and how it reads features."""
-    freedom = USUAL_FREEDOM
-    if is_newer is not None and is_newer.any() and label[~is_newer].any() and not label[~is_newer].all():
-        freedom = _freedom(features, label, weight, is_newer)
-    words, numbers = readable(features)
+    freedom = USUAL_FREEDOM if is_newer is None else _freedom(_Trial.of(features, label, weight, is_newer, rows))
+    words, numbers = readable(features, rows)
     with threadpool_limits(1):
-        values = coded(features, words, numbers)
-        regression = _regression(len(words), len(numbers), freedom)
-        regression.fit(values, label, logisticregression__sample_weight=weight)
+        regression = make_pipeline(Columns.of(words.values()), _regression(freedom))
+        regression.fit(coded(features, words, numbers, rows), label, logisticregression__sample_weight=weight)
     return regression, words, numbers
 
 
-def _freedom(features: pd.DataFrame, label: np.ndarray, weight: np.ndarray, is_newer: np.ndarray) -> float:
+def _freedom(trial: _Trial) -> float:
     """How free may coefficients be, so that the log loss on the newer cases is smallest? (C: one over the penalty.)"""
-    words, numbers = readable(features[~is_newer])
-    values = coded(features, words, numbers)
-    lost = {}
+    (values, label, weight), (newer, came, counts) = trial.older, trial.newer
+    if not len(came) or not label.any() or label.all():
+        return USUAL_FREEDOM
+    columns = Columns.of(trial.words.values()).fit(values)
+    older, newer, lost = columns.transform(values), columns.transform(newer), {}
     for freedom in FREEDOMS:
-        regression = _regression(len(words), len(numbers), freedom)
         with threadpool_limits(1):
-            regression.fit(values[~is_newer], label[~is_newer], logisticregression__sample_weight=weight[~is_newer])
-            chance = regression.predict_proba(values[is_newer])[:, 1]
-        lost[freedom] = np.average(losses(label[is_newer], chance), weights=weight[is_newer])
+            chance = _regression(freedom).fit(older, label, sample_weight=weight).predict_proba(newer)[:, 1]
+        lost[freedom] = np.average(losses(came, chance), weights=counts)
     return min(lost, key=lambda freedom: lost[freedom])
 
 
-def _regression(n_words: int, n_numbers: int, freedom: float) -> Pipeline:
-    scaled = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True), FunctionTransformer(signed_log), StandardScaler()
-    )
-    parts = [
-        ("words", OneHotEncoder(handle_unknown="ignore"), list(range(n_words))),
-        ("numbers", scaled, list(range(n_words, n_words + n_numbers))),
-    ]
-    read = ColumnTransformer([part for part in parts if part[2]])
-    return make_pipeline(read, LogisticRegression(C=freedom, max_iter=1000))
+def _regression(freedom: float) -> LogisticRegression:
+    return LogisticRegression(C=freedom, max_iter=1000)
 
 
 def typical(features: pd.DataFrame, weight: np.ndarray) -> dict[str, object]:

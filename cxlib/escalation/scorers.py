@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.linear_model import LogisticRegression
 
-_ROWS = 20_000  # walked through the trees at once: their columns fit the processor's cache
+from cxlib.escalation.columns import Columns, signed_log
+
+_ROWS = 8_192  # sent through the trees at once: their columns fit the processor's cache
+_WORD = np.dtype("<u8")  # a bit for each leaf of some trees, the lowest in its first byte wherever it runs
+_ALL = 2**64 - 1
 _BITS = np.arange(32, dtype=np.uint32)
 
 
@@ -68,33 +74,47 @@ class Linear:
         return cls(float(held["intercept"]), *(held[field.name] for field in fields(cls)[1:]))
 
     @classmethod
-    def of(cls, fitted: Pipeline, values: np.ndarray, weight: np.ndarray, n_known: list[int]) -> Linear:
-        """From the fitted pipeline of `models.logistic` and what it was fitted on; `n_known` words of each column of words."""
-        read, regression = fitted[0], fitted[-1]
-        coefficient, at, n_words = regression.coef_[0], 0, len(n_known)
-        starts = np.append(0, np.cumsum(np.array(n_known, dtype=int) + 1))
-        weights = np.zeros(starts[-1])
-        if n_words:
-            for start, seen in zip(starts[:-1], read.named_transformers_["words"].categories_, strict=True):
-                weights[start + seen.astype(int)] = coefficient[at : at + len(seen)]
-                at += len(seen)
-        codes = starts[:-1] + values[:, :n_words].astype(int)
-        usual = np.average(weights[codes], axis=0, weights=weight) if n_words else np.empty(0)
-        numbers = values[:, n_words:]
-        n = numbers.shape[1]
-        intercept, slope, if_missing, median = float(regression.intercept_[0]), np.zeros(n), np.zeros(n), np.zeros(n)
-        if n:
-            impute, _, scale = read.named_transformers_["numbers"]
-            coefficient = coefficient[at:] / scale.scale_
-            intercept -= float((coefficient * scale.mean_).sum())
-            median, slope = impute.statistics_, coefficient[:n]
-            flagged = impute.indicator_.features_
-            if_missing[flagged] = np.log(2) * coefficient[n:]  # a flag of 1, as `signed_log` has it
-        is_missing = np.isnan(numbers)
-        logs = signed_log(np.where(is_missing, median, numbers))
-        middle = np.average(logs, axis=0, weights=weight) if n else np.empty(0)
-        share = np.average(is_missing, axis=0, weights=weight) if n else np.empty(0)
-        return cls(intercept, weights, starts, usual, median, slope, middle, if_missing, share)
+    def of(cls, regression: LogisticRegression, columns: Columns, values: np.ndarray, weight: np.ndarray) -> Linear:
+        """From the fitted pipeline of `models.logistic` and the rows that it was fitted on."""
+        starts, n = columns.starts_, len(columns.median_)
+        weights, scaled = np.split(regression.coef_[0], [starts[-1]])
+        coefficient = scaled / columns.scale_
+        intercept = float(regression.intercept_[0] - coefficient @ columns.mean_)
+        if_missing = np.zeros(n)
+        if_missing[columns.flagged_] = coefficient[n:]
+        words, numbers = np.split(values, [len(starts) - 1], axis=1)
+
+        def mean(of: Iterable[np.ndarray]) -> np.ndarray:
+            return np.array([np.average(column, weights=weight) for column in of])
+
+        usual = mean(weights[first + word.astype(int)] for first, word in zip(starts[:-1], words.T, strict=True))
+        filled = (np.where(np.isnan(number), median, number) for number, median in zip(numbers.T, columns.median_, strict=True))
+        middle, share = mean(signed_log(number) for number in filled), mean(np.isnan(number) for number in numbers.T)
+        return cls(intercept, weights, starts, usual, columns.median_, coefficient[:n], middle, if_missing, share)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Some trees: which of their leaves, a bit each, are `allowed` by each code of each column; and the leaves' `values`."""
+
+    allowed: dict[int, np.ndarray]
+    values: np.ndarray
+
+    def total(self, codes: Mapping[int, np.ndarray], n: int) -> np.ndarray:
+        """The sum of the leaves where each of `n` rows ends."""
+        left, these = np.full(n, _ALL, dtype=_WORD), np.empty(n, dtype=_WORD)
+        for column, allowed in self.allowed.items():
+            np.take(allowed, codes[column], out=these, mode="clip")  # all codes are in range; it is the fast mode
+            left &= these
+        total = np.zeros(n)
+        for byte, values in zip(left.view(np.uint8).reshape(n, 8).T, self._by_byte, strict=True):
+            total += values[byte]
+        return total
+
+    @cached_property
+    def _by_byte(self) -> np.ndarray:
+        """The sum of the values of the leaves whose bits are set in each byte: (8, 256)."""
+        return self.values.reshape(8, 8) @ (np.arange(256) >> np.arange(8)[:, None] & 1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,20 @@ class Trees:
     depth: int
 
     def margin(self, values: np.ndarray) -> np.ndarray:
-        return self._walked(values, None)
+        """Log odds, one per row.
+
+        A row keeps, of the leaves of some trees at once, those that each of its columns allows: one per tree is left.
+
+        References
+        ----------
+        Lucchese et al. (2015), QuickScorer.
+        """
+        margin = np.full(len(values), self.baseline)
+        for first in range(0, len(values), _ROWS):
+            codes = self._codes(values[first : first + _ROWS])
+            for some in self._bundles:
+                margin[first : first + _ROWS] += some.total(codes, len(margin[first : first + _ROWS]))
+        return margin
 
     def parts(self, values: np.ndarray) -> tuple[float, np.ndarray]:
         """Each step from a node to the next is what the node's column adds: the change of the mean value.
@@ -124,19 +157,13 @@ class Trees:
         Saabas (2014), Interpreting random forests.
         """
         found = np.zeros(values.shape)
-        self._walked(values, found)
-        return float(self.baseline + self.value[self.roots].sum()), found
-
-    def _walked(self, values: np.ndarray, parts: np.ndarray | None) -> np.ndarray:
-        margin = np.full(len(values), self.baseline)
         for first in range(0, len(values), _ROWS):
             some = np.ascontiguousarray(values[first : first + _ROWS])
-            of_part = None if parts is None else parts[first : first + _ROWS]
             for root in self.roots.tolist():
-                margin[first : first + _ROWS] += self.value[self._leaf(some, root, of_part)]
-        return margin
+                self._walk(some, root, found[first : first + _ROWS])
+        return float(self.baseline + self.value[self.roots].sum()), found
 
-    def _leaf(self, values: np.ndarray, root: int, parts: np.ndarray | None) -> np.ndarray:
+    def _walk(self, values: np.ndarray, root: int, parts: np.ndarray) -> None:
         node, rows = np.full(len(values), root), np.arange(len(values))
         for _ in range(self.depth):
             rows = rows[self.column[node[rows]] >= 0]
@@ -145,21 +172,71 @@ class Trees:
             here = node[rows]
             column = self.column[here]
             value = values[rows, column]
-            goes_left = value <= self.threshold[here]
-            by_words = self.words[here]
-            if (split := by_words >= 0).any():
-                goes_left[split] = self.is_left[by_words[split], value[split].astype(int)] == 1
-                unknown = np.zeros(len(rows), dtype=bool)
-                unknown[split] = self.is_left[by_words[split], value[split].astype(int)] < 0
-            else:
-                unknown = np.zeros(len(rows), dtype=bool)
-            unknown |= np.isnan(value)
+            goes_left, unknown = value <= self.threshold[here], np.isnan(value)
+            split = self.words[here] >= 0
+            side = self.is_left[self.words[here][split], value[split].astype(int)]
+            goes_left[split], unknown[split] = side == 1, side < 0
             goes_left = np.where(unknown, self.missing_left[here], goes_left)
             after = np.where(goes_left, self.left[here], self.right[here])
-            if parts is not None:
-                parts[rows, column] += self.value[after] - self.value[here]
+            parts[rows, column] += self.value[after] - self.value[here]
             node[rows] = after
-        return node
+
+    @cached_property
+    def _edges(self) -> dict[int, np.ndarray]:
+        """The thresholds of each column of numbers that is split."""
+        by_number = (self.column >= 0) & (self.words < 0)
+        columns = self.column[by_number]
+        return {int(column): np.unique(self.threshold[by_number][columns == column]) for column in np.unique(columns)}
+
+    def _codes(self, values: np.ndarray) -> dict[int, np.ndarray]:
+        """The columns that are split, as whole numbers: how many thresholds are smaller, or missing; words as they are."""
+        codes = {}
+        for column in np.unique(self.column[self.column >= 0]).tolist():
+            value = values[:, column]
+            if column in self._edges:
+                edges = self._edges[column]
+                codes[column] = np.where(np.isnan(value), len(edges) + 1, np.searchsorted(edges, value))
+            else:
+                codes[column] = value.astype(np.intp)
+        return codes
+
+    def _goes_left(self, node: int) -> np.ndarray:
+        """Of each code of the node's column."""
+        if self.words[node] >= 0:
+            side = self.is_left[self.words[node]]
+            return np.where(side < 0, self.missing_left[node], side == 1)
+        edges = self._edges[int(self.column[node])]
+        up_to = np.searchsorted(edges, self.threshold[node])
+        return np.append(np.arange(len(edges) + 1) <= up_to, self.missing_left[node])
+
+    @cached_property
+    def _bundles(self) -> list[Bundle]:
+        """All trees, as many together as have 64 leaves."""
+        ends = [*self.roots.tolist(), len(self.column)]
+        bundles, leaves = [], 65
+        for first, end in pairwise(ends):
+            more = int((self.column[first:end] < 0).sum())
+            if leaves + more > 64:
+                bundles.append(Bundle({}, np.zeros(64)))
+                leaves = 0
+            self._bundle(range(first, end), bundles[-1], leaves)
+            leaves += more
+        return bundles
+
+    def _bundle(self, nodes: range, bundle: Bundle, leaves: int) -> None:
+        """Add a tree to the others, which have so many leaves."""
+        below = {}
+        for node in reversed(nodes):  # children come after their parents
+            if self.column[node] < 0:
+                below[node] = 1 << leaves
+                bundle.values[leaves] = self.value[node]
+                leaves += 1
+                continue
+            left, right = below[int(self.left[node])], below[int(self.right[node])]
+            below[node] = left | right
+            allowed = np.where(self._goes_left(node), _WORD.type(_ALL ^ right), _WORD.type(_ALL ^ left))
+            before = bundle.allowed.get(int(self.column[node]))
+            bundle.allowed[int(self.column[node])] = allowed if before is None else before & allowed
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
@@ -202,8 +279,3 @@ class Trees:
         return cls(
             baseline, roots, column, threshold, words, left, right, missing, value, is_left, int(every["depth"].max()) + 1
         )
-
-
-def signed_log(values: np.ndarray) -> np.ndarray:
-    """Counts and hours are skewed: log(1 + x), mirrored below zero."""
-    return np.sign(values) * np.log1p(np.abs(values))

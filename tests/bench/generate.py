@@ -1,4 +1,5 @@
-"""Large inputs from one seed: tickets, and an event log as a real export writes it (by time, cases interleaved).
+"""Large inputs from one seed: tickets, moments of a forecast, and an event log as a real export writes it (by time, cases
+interleaved).
 
 PYTHONPATH=tests python -m bench.generate events.parquet --millions 10 --ids string
 """
@@ -122,6 +123,37 @@ def write_tickets(path: Path, n: int, seed: int = 1, rows: int = 50_000) -> None
         for first in range(0, n, rows):
             file.write_table(pa.table({"text": pa.array(tickets(rng, min(rows, n - first))[1], pa.string())}))
     unfinished.rename(path)
+
+
+N_NUMBERS, N_WORDS = 28, (4, 7, 12, 24, 50, 100, 200, 400, 1_000, 3_000, 8_000, 20_000)  # of each column
+
+
+def moments(n: int, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`n` moments of about n / 3 cases: 40 features of each, and case, customer, times and escalation as `escalation` has them.
+
+    Half of the numbers and all words are the same for all moments of a case; they make the log odds of its escalation: linear
+    but for one exclusive or. Some numbers are skewed, every fourth is often missing, and a few words are frequent.
+    """
+    rng, of_case, log_odds = np.random.default_rng(seed), {}, np.full(n, -2.2)
+    case = np.repeat(np.arange(n), rng.integers(1, 6, n))[:n]
+    for i in range(N_NUMBERS):
+        number = rng.lognormal(0, 1, n) if i % 2 else rng.normal(0, 2, n)
+        number = np.where(rng.random(n) < (0.0 if i % 4 else 0.2), np.nan, number)
+        if i < N_NUMBERS // 2:
+            number = number[case]
+            log_odds += (0.12 if i % 3 else -0.12) * np.nan_to_num(number, nan=1.0)
+        of_case[f"number{i}.x"] = number
+    log_odds += 0.8 * ((of_case["number1.x"] > 1) ^ (of_case["number2.x"] > 0))
+    for i, many in enumerate(N_WORDS):
+        share = 1 / np.arange(1, many + 1)
+        drawn = rng.choice(many, n, p=share / share.sum())[case]
+        log_odds += np.random.default_rng(i).normal(0, 0.35, many)[drawn]  # of each word, whatever the seed
+        of_case[f"word{i}.value"] = pd.Series(np.array([f"word {k}" for k in range(many)]), dtype="str").take(drawn).array
+    began = np.sort(rng.integers(BEGAN, BEGAN + YEAR, n))[case]
+    at = began + rng.integers(0, 24 * HOUR, n)
+    escalates = (rng.random(n) < 1 / (1 + np.exp(-log_odds)))[np.searchsorted(case, case)]
+    keys = pd.DataFrame({"case": case, "customer": (case * 7919 % (n // 6 + 1)).astype(np.uint64), "at": at, "began": began})
+    return pd.DataFrame(of_case), keys.assign(is_open=True, escalated_at=np.where(escalates, began + 25.0 * HOUR, np.nan))
 
 
 def _kind(ids: str) -> pa.DataType:

@@ -129,15 +129,19 @@ def _many(steps: Sequence[str]) -> str:
 
 
 def measure(
-    tools: Mapping[str, Path], events: Path, folder: Path, pieces: Mapping[str, Sequence[str]] = PIECES
+    tools: Mapping[str, Path],
+    events: Path,
+    folder: Path,
+    pieces: Mapping[str, Sequence[str]] = PIECES,
+    runs: int | None = None,
 ) -> dict[tuple[str, str], dict[str, float]]:
-    """What each piece costs in its runs; `tools` says which python runs which tool."""
+    """What each piece costs in its runs; `tools` says which python runs which, `runs` how often if not as usual."""
     costs = {}
     for tool, python in tools.items():
         for step in pieces[tool]:
-            runs = [_piece(python, tool, step, events, folder) for _ in range(_runs(tool, step))]
-            least = {unit: min(run[unit] for run in runs) for unit in ("cpu", "wall")}
-            costs[tool, step] = found = least | {"peak": max(run["peak"] for run in runs)}
+            spent = [_piece(python, tool, step, events, folder) for _ in range(runs or _runs(tool, step))]
+            least = {unit: min(run[unit] for run in spent) for unit in ("cpu", "wall")}
+            costs[tool, step] = found = least | {"peak": max(run["peak"] for run in spent)}
             print(
                 f"{tool:16} {step:20} {found['cpu']:8.2f} CPU s {found['wall']:8.2f} wall s {found['peak']:6.0f} MB", flush=True
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,18 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bench.peers import LETTERS, N_THEMES, ROWS, STAGES, STEPS, pairs, said, steps, waits
+from bench.peers import LETTERS, N_THEMES, ROWS, STAGES, STEPS, newer, pairs, said, steps, waits
 from cxlib import eventlog, journey, themes
+from cxlib.escalation import choosing
+from cxlib.escalation.labels import outcomes
+from cxlib.escalation.models import Model
 from cxlib.store import Settings
 from cxlib.themes.semantic import semantic
 from cxlib.themes.texts import plain
 
 MEMORY = "500MB"
 PART = 100_000  # tickets held at once
+KEY = "key "  # before the name of a column that is no feature
 WATCHED = Settings(observed_until=pd.Timestamp("2027-01-01", tz="UTC"))  # every case is over, as the peers take it
 LETTER = dict(zip(STAGES, LETTERS, strict=True))
 
@@ -149,3 +154,43 @@ class OursTickets:
 
     def answer(self, step: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
         return {"theme": found}
+
+
+class OursForecast:
+    """Who will escalate: `prepare` chooses the kind of model at rolling origins, fits it and then the other kind, as
+    `escalation.fit` does once it has its features; each gives chances to the newer moments."""
+
+    kept_by = "OursForecast"
+
+    def prepare(self, moments: Path, folder: Path) -> dict[str, Model]:
+        features, keys = of_moments(moments)
+        rows, until = np.ones(len(keys), dtype=bool), int(keys["split_at"].iloc[0])
+        model = choosing.chosen(features, keys, rows, until, None, 0).model
+        known, other = outcomes(keys, rows, until), next(kind for kind in choosing.KINDS if kind != model.kind)
+        return {"chosen": model, "other": choosing.fitted(other, features, known, keys["began"].to_numpy(), 0)}
+
+    def keep(self, prepared: dict[str, Model], folder: Path) -> None:
+        (folder / "models.pickle").write_bytes(pickle.dumps(prepared))  # read again in this run, and nowhere else
+
+    def load(self, moments: Path, folder: Path) -> tuple[pd.DataFrame, Path]:
+        return of_moments(newer(moments))[0], folder
+
+    def chosen(self, state: tuple[pd.DataFrame, Path]) -> tuple[str, np.ndarray]:
+        return self.chance(*state, "chosen")
+
+    def other(self, state: tuple[pd.DataFrame, Path]) -> tuple[str, np.ndarray]:
+        return self.chance(*state, "other")
+
+    def chance(self, features: pd.DataFrame, folder: Path, name: str) -> tuple[str, np.ndarray]:
+        model = pickle.loads((folder / "models.pickle").read_bytes())[name]
+        return model.kind, model.chance(features)
+
+    def answer(self, step: str, found: tuple[str, np.ndarray], folder: Path) -> dict[str, Any]:
+        return {"chance": found[1], "kind": [found[0]] * len(found[1])}
+
+
+def of_moments(file: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Features and keys of moments, read column by column."""
+    columns = {name: pq.read_table(file, columns=[name])[name].to_pandas() for name in pq.read_schema(file).names}
+    keys = {name.removeprefix(KEY): column for name, column in columns.items() if name.startswith(KEY)}
+    return pd.DataFrame({n: column for n, column in columns.items() if not n.startswith(KEY)}, copy=False), pd.DataFrame(keys)

@@ -23,6 +23,7 @@ LETTERS = "phcat"  # one for each stage, for paths as words
 CODE = {stage: code for code, stage in enumerate(STAGES)}
 SECOND = 1_000_000  # microseconds
 N_THEMES = 77  # intents of Banking77
+MOST_ROUNDS, PATIENCE = 1000, 30  # of boosting, and how many without a gain end it
 ROWS = "rows.npy"  # the texts placed by meaning
 WEEK = 7 * 24 * 3600 * SECOND
 
@@ -431,3 +432,78 @@ def said(texts: Path) -> list[str]:
     import pyarrow.parquet as pq
 
     return pq.read_table(texts)["text"].to_pylist()
+
+
+class Boosted:
+    """A booster on the rows as our models code them: rare words as one, words as categories, missing numbers as they are."""
+
+    def load(self, moments: Path, folder: Path) -> tuple[Any, Any]:
+        import pandas as pd
+
+        older, later = pd.read_parquet(coded(moments)), pd.read_parquet(coded(newer(moments)))
+        for name in older.select_dtypes("category"):
+            later[name] = later[name].cat.set_categories(older[name].cat.categories)
+        return older, later
+
+    def default(self, state: tuple[Any, Any]) -> np.ndarray:
+        """As it comes."""
+        return self._chance(self._model(), *state)
+
+    def stopped(self, state: tuple[Any, Any]) -> np.ndarray:
+        """With as many rounds as predict the newest quarter of the training cases best, then fitted on all, like ours."""
+        older, is_newer = state[0].drop(columns="is_newer"), state[0]["is_newer"].to_numpy()
+        return self._chance(self._model(n_estimators=self._rounds(older[~is_newer], older[is_newer])), *state)
+
+    def _chance(self, model: Any, older: Any, later: Any) -> np.ndarray:
+        given = _features(older)
+        return model.fit(given, older["label"], sample_weight=older["weight"]).predict_proba(later[given.columns])[:, 1]
+
+    def answer(self, step: str, found: np.ndarray, folder: Path) -> dict[str, Any]:
+        return {"chance": found}
+
+
+class LightGBM(Boosted):
+    """Categories are taken from the type of the column."""
+
+    def _model(self, **more: Any) -> Any:
+        from lightgbm import LGBMClassifier
+
+        return LGBMClassifier(n_jobs=1, verbose=-1, **more)
+
+    def _rounds(self, older: Any, later: Any) -> int:
+        from lightgbm import early_stopping
+
+        judged = {"eval_X": _features(later), "eval_y": later["label"], "eval_sample_weight": [later["weight"]]}
+        patience = [early_stopping(PATIENCE, verbose=False)]
+        model = self._model(n_estimators=MOST_ROUNDS)
+        model.fit(_features(older), older["label"], sample_weight=older["weight"], callbacks=patience, **judged)
+        return model.best_iteration_
+
+
+class XGBoost(Boosted):
+    """Categories are taken from the type of the column, if asked for."""
+
+    def _model(self, **more: Any) -> Any:
+        from xgboost import XGBClassifier
+
+        return XGBClassifier(n_jobs=1, enable_categorical=True, **more)
+
+    def _rounds(self, older: Any, later: Any) -> int:
+        judged = {"eval_set": [(_features(later), later["label"])], "sample_weight_eval_set": [later["weight"]]}
+        model = self._model(n_estimators=MOST_ROUNDS, early_stopping_rounds=PATIENCE)
+        model.fit(_features(older), older["label"], sample_weight=older["weight"], verbose=False, **judged)
+        return model.best_iteration + 1
+
+
+def _features(rows: Any) -> Any:
+    return rows.drop(columns=["label", "weight", "is_newer"], errors="ignore")
+
+
+def newer(moments: Path) -> Path:
+    """Those that are forecast, beside those to learn from."""
+    return moments.with_name("newer-" + moments.name)
+
+
+def coded(moments: Path) -> Path:
+    """The same moments as our models code them, with label, weight and whether rounds are judged by them."""
+    return moments.with_name("coded-" + moments.name)
