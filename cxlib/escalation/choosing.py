@@ -46,7 +46,8 @@ def chosen(features: pd.DataFrame, keys: pd.DataFrame, rows: np.ndarray, until: 
     Rolling origin: both models learn from the cases that began before an origin, as they were known then, and are asked about
     those that began between it and the next, as known at `until`. The interval of the difference is by customer, paired.
     Repair: the log odds of the chosen model on the later cases of all but the newest origin give a shift and a stretch; it is
-    kept if it clearly saves log loss on those of the newest.
+    kept if it clearly saves log loss on those of the newest, whose own log odds must clearly ask for a stretch too: a shift
+    alone may only mean that what became of the newest cases is not all known yet.
 
     References
     ----------
@@ -78,15 +79,14 @@ def _asked(
         later = outcomes(keys, newer, until, horizon).join(keys[["case", "customer"]])
         later = later[later["weight"] > 0]
         if enough(outcomes(keys, older, origin, horizon).join(keys["case"])) and enough(later):
-            for kind in KINDS:
             some = spread(older, keys["case"], ASKED_OF)
+            for kind in KINDS:
                 model = _fitted(kind, features, keys, some, origin, horizon, seed)
                 later[kind] = model.margin(features.loc[later.index])
             parts.append(later.assign(origin=pd.Timestamp(int(origin), unit="us", tz="UTC")))
     return pd.concat(parts)
 
 
-def enough(rows: pd.DataFrame, fewest: int = FEWEST) -> bool:
 def spread(rows: np.ndarray, case: pd.Series, n: int) -> np.ndarray:
     """The rows of as many cases, evenly spaced, as have about `n` of them; all where there are no more.
 
@@ -99,6 +99,7 @@ def spread(rows: np.ndarray, case: pd.Series, n: int) -> np.ndarray:
     return rows & case.isin(cases[np.linspace(0, len(cases) - 1, int(len(cases) * n / rows.sum())).astype(int)]).to_numpy()
 
 
+def enough(rows: pd.DataFrame, fewest: int = FEWEST) -> bool:
     """Are there so many cases with an escalation, and without one?"""
     known = rows[rows["weight"] > 0]
     yes = known.groupby("case")["label"].max() if len(known) else pd.Series([], dtype=bool)
@@ -128,13 +129,13 @@ def fitted(kind: str, features: pd.DataFrame, known: pd.DataFrame, began: np.nda
     )
 
 
-def _saved(saved: np.ndarray, asked: pd.DataFrame, seed: int) -> dict[str, float]:
 def newest_quarter(began: np.ndarray) -> np.ndarray:
     """Which began after three quarters of all different times?"""
     times = np.unique(began)
     return began >= times[len(times) * 3 // 4]
 
 
+def _saved(saved: np.ndarray, asked: pd.DataFrame, seed: int) -> dict[str, float]:
     """The mean of what a row saves, with its interval by customer."""
     weight = asked["weight"].to_numpy()
     return scores.with_interval(
@@ -156,6 +157,14 @@ def _repair(asked: pd.DataFrame, seed: int) -> tuple[float, float] | None:
         return None
     shift, stretch = _straightened(older)
     if not np.isfinite(shift + stretch):
+        return None
+    own = scores.with_interval(
+        scores.slope(newest["label"].to_numpy(), expit(newest["margin"].to_numpy())),
+        newest["weight"].to_numpy(),
+        newest["customer"].to_numpy(),
+        seed,
+    )
+    if not (own["high"] < 1 or own["low"] > 1):
         return None
     plain, repaired = (scores.losses(newest["label"], expit(m)) for m in (newest["margin"], shift + stretch * newest["margin"]))
     return _straightened(asked) if _saved(plain - repaired, newest, seed)["low"] > 0 else None

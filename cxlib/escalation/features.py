@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cxlib.escalation.surroundings import age_against_usual, history, incidents, load, of_the_like
 from cxlib.eventlog import NO_MOOD, EventLog, first_touch
 from cxlib.schema import HOUR, known_at_start
 from cxlib.store import Dataset
@@ -54,7 +55,16 @@ def moments(log: EventLog, dataset: Dataset) -> Moments:
     ticket = ticket_then(touch, dataset.tables)
     tickets = _ticket_facts(touch, ticket, dataset.tables)
     is_open = ~_closed(tickets.get("state.value"), len(touch))
-    parts = [_path(log), _mood(log), _time(log), _customer(touch, ticket, dataset.tables), tickets]
+    asks = _customer(touch, ticket, dataset.tables)
+    words = pd.concat([tickets, asks], axis=1).select_dtypes("str")
+    beyond = [
+        history(log, touch),
+        load(log),
+        incidents(asks["application.value"], touch["at"].to_numpy(), dataset.tables),
+        of_the_like(log, touch, words),
+        age_against_usual(log, touch, tickets.get("category.value")),
+    ]
+    parts = [_path(log), _mood(log), _time(log), asks, tickets, *beyond]
     keys = pd.DataFrame(
         {
             "touchpoint_id": log.touchpoint_id,
@@ -138,8 +148,20 @@ def _path(log: EventLog) -> pd.DataFrame:
     for code, name in enumerate(log.stages):
         if code != log.escalation:
             columns[f"stage.n_{name}"] = (stage == code).groupby(case).cumsum().astype(float)
+    columns["stage.n_returns"] = _returns(case, stage)
     columns |= {"touches.n": n_so_far.astype(float), "action.now": action, "action.before": action.groupby(case).shift()}
     return pd.DataFrame(columns)
+
+
+def _returns(of: pd.Series, value: pd.Series) -> pd.Series:
+    """How often has each thing come back by now to a value that it had left before?
+
+    >>> _returns(pd.Series([0, 0, 0, 0, 1]), pd.Series(["a", "a", "b", "a", "a"])).tolist()
+    [0.0, 0.0, 0.0, 1.0, 0.0]
+    """
+    moved = value.ne(value.groupby(of).shift())
+    seen = pd.DataFrame({"of": of, "value": value}).duplicated()
+    return (moved & seen).groupby(of).cumsum().astype(float)
 
 
 def _mood(log: EventLog) -> pd.DataFrame:
@@ -221,9 +243,10 @@ def _ticket_facts(touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, p
     facts = pd.DataFrame({"ticket.age_h": (touch["at"] - _opened(ticket, tables)) / HOUR})
     for name in sorted(set(known_at_start("tickets")) - _NOT_FACTS):
         facts[f"{name}.value"] = _looked_up(ticket, tables, "tickets", name)
-    for name, is_known, value, n_changes in _changes(touch, ticket, tables):
+    for name, is_known, value, n_changes, n_returns in _changes(touch, ticket, tables):
         if name not in FREE_TEXT:  # the log of changes wins over the table
             facts[f"{name}.value"] = value.where(is_known, facts[f"{name}.value"]) if f"{name}.value" in facts else value
+            facts[f"{name}.n_returns"] = n_returns
         facts[f"{name}.n_changes"] = n_changes
     return facts.dropna(axis=1, how="all")
 
@@ -244,9 +267,9 @@ def _began(touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, pd.DataF
 
 def _changes(
     touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, pd.DataFrame]
-) -> Iterator[tuple[str, np.ndarray, pd.Series, pd.Series]]:
+) -> Iterator[tuple[str, np.ndarray, pd.Series, pd.Series, pd.Series]]:
     """For each field that changes: its name and, at each touch, is it known, its value, and how often it had changed by
-    then.
+    then, and come back to a value that it had left.
     """
     if "ticket_events" not in tables or "field" not in tables["ticket_events"]:
         return
@@ -260,10 +283,11 @@ def _changes(
     for name, rows in events.groupby("field", sort=True):
         found = last_known(_dated(rows, "of"), _dated(asked, "of"))
         n_changes = rows["old_value"].notna().groupby(rows["of"]).cumsum().astype(float)
-        value, n = (
-            column.reset_index(drop=True).reindex(found).set_axis(touch.index) for column in (rows["new_value"], n_changes)
+        value, n, back = (
+            column.reset_index(drop=True).reindex(found).set_axis(touch.index)
+            for column in (rows["new_value"], n_changes, _returns(rows["of"], rows["new_value"]))
         )
-        yield str(name), found >= 0, value.astype("str"), n
+        yield str(name), found >= 0, value.astype("str"), n, back
 
 
 def _closed(state: pd.Series | None, n: int) -> np.ndarray:

@@ -1,0 +1,140 @@
+"""Does any feature see the future? The data set is cut off at past times, and its features are compared with the whole's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxlib import eventlog
+from cxlib.escalation.features import moments
+from cxlib.eventlog import progress
+from cxlib.schema import ROW_TIME, TABLES, DataError
+from cxlib.store import Dataset, open_dataset, write_dataset
+
+_LINKED = {"identities": "linked_at"}  # rows that come about later than what they are about
+# What the features of a group read, and what of it counts at a touch. Every other group is a field of the ticket.
+READS = {
+    "stage": ("touchpoints: stage", "touches of the case up to this one"),
+    "touches": ("touchpoints", "touches of the case up to this one"),
+    "action": ("touchpoints: action", "touches of the case up to this one"),
+    "mood": ("touchpoints: sentiment", "touches of the case up to this one"),
+    "time": ("touchpoints: occurred_at", "touches of the case up to this one; cases that were over when the week began"),
+    "hour": ("touchpoints: occurred_at", "this touch"),
+    "weekday": ("touchpoints: occurred_at", "this touch"),
+    "wait": ("touchpoints: wait_s", "this touch"),
+    "article": ("touchpoints: article_id", "touches of the case up to this one"),
+    "application": ("touchpoints, tickets: application_id", "touches of the case up to this one, a ticket once it is opened"),
+    "role": ("users: role", "the user table as it is, once a touch of the case names the user"),
+    "plan": ("users: plan", "the user table as it is, once a touch of the case names the user"),
+    "geography": ("users: geography", "the user table as it is, once a touch of the case names the user"),
+    "ticket": ("tickets: opened_at", "a ticket once it is opened"),
+    "customer": ("touchpoints: user_id, stage, sentiment", "what the user did before the case named them"),
+    "load": ("touchpoints: stage, occurred_at", "touches of all cases up to this one's time"),
+    "incident": ("incidents: application_id, detected_at or started_at, restored_at", "what was noticed, and over, by then"),
+}
+_OF_TICKET = ("ticket_events; tickets, where known at opening", "changes up to this touch's time, a ticket once it is opened")
+_PAST = ("the same word in other cases; touchpoints: stage", "cases that showed it before, and their escalations before")
+
+
+def declared(features: Sequence[str]) -> pd.DataFrame:
+    """What does each feature read, and up to where? One row per feature: feature, reads, cut.
+
+    >>> declared(["mood.last", "priority.n_changes"])["reads"].tolist()
+    ['touchpoints: sentiment', 'ticket_events; tickets, where known at opening']
+    """
+    rows = []
+    for name in features:
+        group, what = name.split(".", 1)
+        rows.append((name, *(_PAST if what == "past" else READS.get(group, _OF_TICKET))))
+    return pd.DataFrame(rows, columns=["feature", "reads", "cut"])
+
+
+def leak_probe(dataset: Dataset, cuts: int = 3) -> pd.DataFrame:
+    """Does any feature know what came later? The data set is cut off at past times, and its features are compared.
+
+    Parameters
+    ----------
+    cuts : int
+        How many times, spread evenly over the moments (at least 1). Each costs as much as making all features once.
+
+    Returns
+    -------
+    DataFrame
+        One row per feature: feature, reads, cut (what of it counts), n (moments compared, over all cuts), n_differ, example (a
+        touchpoint_id at which it differs, else empty). Features that differ come first.
+
+    Raises
+    ------
+    DataError
+        If `cuts` is below 1 or the data set has no touch.
+
+    Notes
+    -----
+    What is deleted at a cut: rows that happened later, times that lie later, and every column that is filled in when a row is
+    over (`known="end"` in the dictionary), whenever it was. A feature that differs has seen one of these.
+
+    `n_differ` above 0 need not be the feature's fault: where a later link tells that two visitors are one customer, their
+    touches become one case, and all that is counted over cases differs. That is in the data as exported.
+    """
+    if cuts < 1:
+        raise DataError(f"cuts={cuts} compares nothing: give the number of past times to cut at, at least 1")
+    whole = _known(dataset)
+    if whole.empty:
+        raise DataError("the data set has no touch that could be compared")
+    times = np.quantile(whole["_at"].to_numpy(), np.arange(1, cuts + 1) / (cuts + 1), method="lower")
+    names = [name for name in whole if name != "_at"]
+    n, differ = 0, dict[str, list[str]]({name: [] for name in names})
+    with progress.bar("replaying the past", cuts) as shown:
+        for time in times:
+            with tempfile.TemporaryDirectory() as folder:
+                there = _known(_cut(dataset, pd.Timestamp(int(time), unit="us", tz="UTC"), Path(folder) / "cut"))
+            n += len(there)
+            for name, off in _different(whole.reindex(there.index), there, names).items():
+                differ[name] += off
+            shown.update(1)
+    found = declared(names).assign(
+        n=n, n_differ=[len(differ[name]) for name in names], example=[(differ[name] or [""])[0] for name in names]
+    )
+    return found.sort_values("n_differ", ascending=False, kind="stable", ignore_index=True)
+
+
+def _different(here: pd.DataFrame, there: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
+    """For each feature the moments at which two frames with the same index differ; a column that is not there is missing."""
+    found = {}
+    for name in names:
+        one, other = (frame[name] if name in frame else pd.Series(np.nan, frame.index) for frame in (here, there))
+        same = (one == other) | (one.isna() & other.isna())
+        found[name] = there.index[~same.to_numpy(dtype=bool)].tolist()
+    return found
+
+
+def _known(dataset: Dataset) -> pd.DataFrame:
+    """The features of all moments asked about, by touchpoint_id, and their time."""
+    log = eventlog.compile(dataset)
+    found = moments(log, dataset)
+    rows = found.keys["at_risk"].to_numpy(dtype=bool)
+    known = found.features[rows].assign(_at=found.keys["at"][rows])
+    return known.set_index(found.keys["touchpoint_id"][rows].to_numpy())
+
+
+def _cut(dataset: Dataset, until: pd.Timestamp, out: Path) -> Dataset:
+    """The data set as it was at a time."""
+    write_dataset(out, dataset.settings.as_toml() | {"observed_until": until}, cut_tables(dataset.tables, until))
+    return open_dataset(out)
+
+
+def cut_tables(tables: Mapping[str, pd.DataFrame], until: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """The tables as they were at a time: without later rows, later times, and what is filled in at the end."""
+    found = {}
+    for name, frame in tables.items():
+        happened = ROW_TIME.get(name, _LINKED.get(name))
+        rows = frame[~(frame[happened] > until)] if happened in frame else frame
+        times = [column for column in rows if TABLES[name][column].kind == "time"]
+        at_end = [column for column in rows if TABLES[name][column].known == "end" and column not in times]
+        if len(rows):
+            found[name] = rows.drop(columns=at_end).assign(**{c: rows[c].where(rows[c] <= until) for c in times})
+    return found
