@@ -269,6 +269,16 @@ def test_agreement_counts_outliers_as_a_group_and_not_as_a_theme():
     assert found == {"ari": 1.0, "nmi": 1.0, "k": 2, "outliers": 0.25}
 
 
+def test_a_tool_that_draws_anew_is_judged_by_the_median_of_its_runs(monkeypatch, tmp_path):
+    drawn = iter([0.2, 0.9, 0.4, 0.5, 0.1])
+    spent = iter([3.0, 1.0, 2.0, 5.0, 4.0])
+    monkeypatch.setattr(journey, "DRAWS", {("Draws", "one"): 5})
+    monkeypatch.setattr(journey, "_piece", lambda *_: {"cpu": next(spent), "wall": 1.0, "peak": 7.0})
+    pieces, tools = {"Draws": ("one",)}, {"Draws": Path(sys.executable)}
+    found = journey.measure(tools, tmp_path, tmp_path, pieces, lambda *_: {"ari": next(drawn)})
+    assert found == {("Draws", "one"): {"cpu": 1.0, "wall": 1.0, "peak": 7.0, "ari": 0.4}}
+
+
 def test_many_tickets_are_held_against_cpu_and_memory():
     def missed(**changed):
         return [row.name for row in themes.bars_of_size(grouped_well(**changed)) if row.held is False]

@@ -42,7 +42,7 @@ Found = Mapping[tuple[str, str], Mapping[str, float]]
 
 
 def bars(found: Found, texts: str) -> Iterator[Row]:
-    """Ours by meaning against the best of BERTopic's three; and from text to names by words alone."""
+    """Ours by meaning against the best of BERTopic's three, the medians of its draws; and from text to names by words alone."""
     ours, peers = found["OursThemes", "by_meaning"], [found["BERTopic", step] for step in PIECES["BERTopic"]]
     for score in ("ari", "nmi"):
         best = max(peer[score] for peer in peers)
@@ -104,11 +104,12 @@ def run(source: Path, tools: Mapping[str, Path], folder: Path) -> dict[tuple[str
     table = pd.read_csv(source).astype(str)
     table.to_parquet(texts)
     table.head(REHEARSAL).to_parquet(texts.with_name("rehearsal-" + texts.name))
-    found = measure(tools, texts, work, PIECES)
-    for (tool, step), cost in found.items():
+
+    def scores(tool: str, step: str) -> dict[str, float]:
         file = work / tool / f"{step}.answer.parquet"
-        if file.exists():
-            cost.update(agreement(pq.read_table(file)["theme"].to_numpy(), table["category"].to_numpy()))
+        return agreement(pq.read_table(file)["theme"].to_numpy(), table["category"].to_numpy()) if file.exists() else {}
+
+    found = measure(tools, texts, work, PIECES, scores)
     shutil.rmtree(work)
     return found
 
