@@ -18,7 +18,7 @@ from cxlib.escalation.scorers import Linear, Trees
 from cxlib.schema import DataError
 from cxlib.store import whole_file
 
-_FORM = 1  # raise it when the file changes in a way that an older program cannot read
+_FORM = 2  # raise it when the file changes in a way that an older program cannot read
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Forecaster:
     n: int  # of those
     usual: Mapping[str, object]
     past: pd.DataFrame  # what silence meant in training: see `silence.after_silence`
+    correction: tuple[float, float]  # what past lists were off by, and its error: see `expected.correction_of`
     looks: Mapping[str, Look]  # what each feature looked like in training
     trained_on: str  # name and fingerprint of the data set
 
@@ -45,11 +46,12 @@ class Forecaster:
             "kind": self.model.kind,
             "numbers": self.model.numbers,
             "repair": self.model.repair,
+            "correction": self.correction,
         }
         about |= {"words": {name: list(known) for name, known in self.model.words.items()}}
         about |= {name: getattr(self, name) for name in _PLAIN} | {"looks": {n: asdict(look) for n, look in self.looks.items()}}
         arrays = {f"model_{name}": array for name, array in self.model.scorer.arrays().items()}
-        arrays |= {f"past_{name}": self.past[name].to_numpy() for name in ("gap", "label", "weight")}
+        arrays |= {f"past_{name}": self.past[name].to_numpy() for name in ("gap", "chance", "label", "weight")}
         arrays["past_stage"] = self.past["stage"].to_numpy(dtype=str)
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         with whole_file(path) as file:
@@ -69,9 +71,10 @@ class Forecaster:
             words = {name: pd.Index(known, dtype="str") for name, known in about["words"].items()}
             scorer = Linear.of_arrays(arrays) if about["kind"] == "logistic" else Trees.of_arrays(arrays)
             model = Model(about["kind"], scorer, words, tuple(about["numbers"]), tuple(about["repair"]))
-            past = pd.DataFrame({name: held[f"past_{name}"] for name in ("stage", "gap", "label", "weight")})
+            past = pd.DataFrame({name: held[f"past_{name}"] for name in ("stage", "gap", "chance", "label", "weight")})
             looks = {name: Look(**look) for name, look in about["looks"].items()}
-            return Forecaster(model=model, past=past, looks=looks, **{name: about[name] for name in _PLAIN})
+            plain = {name: about[name] for name in _PLAIN}
+            return Forecaster(model=model, past=past, correction=tuple(about["correction"]), looks=looks, **plain)
         except FileNotFoundError:
             raise DataError(f"there is no forecast at {path}: make one with cx score --fit, or Forecaster.save") from None
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
