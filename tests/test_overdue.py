@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import logit
 from sklearn import metrics
 
 from cxlib import escalation, open_dataset, store
@@ -119,8 +118,8 @@ def test_the_share_overdue_of_the_like_and_the_queue_counted_by_hand():
     )
     found = record(table, asked)
     overall = (2 + 5 * 0.5) / (3 + 5)  # two of three were overdue by then
-    of_x = logit((1 + 5 * overall) / (2 + 5))
-    assert found["overdue_by_kind.days_14"].tolist() == pytest.approx([of_x, of_x, np.nan, 0], nan_ok=True)
+    of_x = (1 + 5 * overall) / (2 + 5)
+    assert found["overdue_by_kind.days_14"].tolist() == pytest.approx([of_x, of_x, np.nan, 0.5], nan_ok=True)
     assert found["queue.n_open"].tolist() == [1, 3, 0, 0]  # b; b, d and e; nothing; nothing before a
     assert found["queue.n_overdue"].tolist() == [1, 1, 0, 0]
     assert list(found) == ["overdue_by_kind.days_14", "overdue_by_kind.days_90", "queue.n_open", "queue.n_overdue"]
@@ -170,7 +169,7 @@ def test_records_are_those_that_plain_loops_find(seed):
         for name, like in {"kind": of_kind, "place": of_place, "kind_and_place": both}.items():
             for days in (14, 90):
                 value = found.loc[row, f"overdue_by_{name}.days_{days}"]
-                assert value == pytest.approx(logit(share(like, days, overall)), abs=1e-8)
+                assert value == pytest.approx(share(like, days, overall), abs=1e-8)
         waits = of_kind[(of_kind["opened_at"] < now) & ~(of_kind["resolved_at"] < now)]
         assert found.loc[row, "queue.n_open"] == len(waits)
         assert found.loc[row, "queue.n_overdue"] == (waits["due_at"] < now).sum()
@@ -310,6 +309,11 @@ def test_without_a_due_time_there_is_nothing_to_forecast(opened):
             escalation.fit(opened(table, until=10), target="overdue")
     with pytest.raises(DataError, match="has no unit"):
         escalation.fit(opened(tickets([("a", 0, 5, 6, {})]), until=10), target="overdue", horizon="30")
+
+
+def test_tickets_that_were_all_given_longer_are_refused_with_the_way_out(few):
+    with pytest.raises(DataError, match=r"none of 5 tickets .* \(horizon=2h\): ask for a longer one"):
+        escalation.fit(few, target="overdue", horizon="2h")
 
 
 def test_few_tickets_are_said_in_one_line(few):

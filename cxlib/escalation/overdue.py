@@ -8,7 +8,6 @@ from typing import cast
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
 
 from cxlib import eventlog
 from cxlib.escalation.features import Moments, moments
@@ -68,7 +67,7 @@ def tickets_due(dataset: Dataset, within: str = WITHIN) -> tuple[EventLog, Momen
     the data end, with its due time ahead, is not known; `labels.outcomes` lets others that were watched as long speak for it.
     No feature reads `due_at`, which many tools move later; that a moment is the half of a ticket's time does depend on it.
     """
-    rows = _dated(dataset.tables, duration(within, "horizon"))
+    rows = _dated(dataset.tables, within)
     settings = replace(dataset.settings, stages=STAGES, escalation=OVERDUE, problem_from=WATCHED[0], cost={})
     touches = _touches(rows, dataset.settings.observed_until)
     log = eventlog.compile(touches, settings=settings)
@@ -82,14 +81,19 @@ def tickets_due(dataset: Dataset, within: str = WITHIN) -> tuple[EventLog, Momen
     return log, Moments(keys, pd.concat([known.features, record(tickets, keys)], axis=1))
 
 
-def _dated(tables: Mapping[str, pd.DataFrame], longest: int) -> pd.DataFrame:
+def _dated(tables: Mapping[str, pd.DataFrame], within: str) -> pd.DataFrame:
     """The tickets that fall due in time to be watched: ticket_id, user_id, visitor_id, opened, due and done (microseconds)."""
+    longest = duration(within, "horizon")
     times = _times(tables.get("tickets", pd.DataFrame({"ticket_id": []})))
     usable = times["opened"].notna() & (times["due"] > times["opened"]) & ~(times["done"] < times["opened"])
     if not usable.any():
         raise DataError(
             "target=overdue needs tickets with an opened_at and a later due_at, and there are none: "
             "map the time by which a ticket was promised, --map due_at=THEIR COLUMN, when importing"
+        )
+    if not (usable & (times["due"] - times["opened"] <= longest)).any():
+        raise DataError(
+            f"none of {usable.sum()} tickets with a due_at was given so little time (horizon={within}): ask for a longer one"
         )
     times = times[usable & (times["due"] - times["opened"] <= longest)]
     people = tables.get("touchpoints", pd.DataFrame()).reindex(columns=["ticket_id", "user_id", "visitor_id"])
@@ -112,10 +116,8 @@ def _times(tickets: pd.DataFrame) -> pd.DataFrame:
 def _touches(rows: pd.DataFrame, until: pd.Timestamp | None) -> pd.DataFrame:
     """One touch per ticket and moment, as the touchpoints table has them."""
     given, last = rows["due"] - rows["opened"], np.minimum(rows["done"], rows["due"])
-    parts = [
-        (name, (rows["opened"] + given * k / len(WATCHED)), (rows["opened"] + given * k / len(WATCHED) < last) | (k == 0))
-        for k, name in enumerate(WATCHED)
-    ]
+    looked = {name: rows["opened"] + given * k / len(WATCHED) for k, name in enumerate(WATCHED)}
+    parts = [(name, at, (at < last) | (name == WATCHED[0])) for name, at in looked.items()]
     parts += [("done", rows["done"], rows["done"] <= rows["due"]), (OVERDUE, rows["due"], rows["done"] > rows["due"])]
     frames = [
         rows.loc[there, ["ticket_id", "user_id", "visitor_id"]].assign(at=at[there].astype("int64"), stage=name)
@@ -146,8 +148,18 @@ def record(tickets: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Per group of the like (`LIKE`, where the columns are there): overdue_by_GROUP.days_14 and .days_90, the share that was
-        overdue of those done or due in the days before (five tickets at the overall share added), as log odds. And
+        overdue of those done or due in the days before, 0 to 1 (five tickets at the overall share added). And
         queue.n_open, queue.n_overdue: tickets of the same kind open then, and of those how many were overdue.
+
+    Examples
+    --------
+    When c is opened, a was done in time and b is overdue: one of two, and so of all; b waits.
+
+    >>> at = lambda *hours: pd.to_datetime(hours, unit="h", utc=True)
+    >>> table = pd.DataFrame({"ticket_id": list("abc"), "category": "x", "opened_at": at(0, 0, 9), "due_at": at(4, 4, 13)})
+    >>> table["resolved_at"] = [*at(2), pd.NaT, pd.NaT]
+    >>> record(table, pd.DataFrame({"case_id": ["c"], "at": [9 * 3_600_000_000]})).iloc[0].round(2).tolist()
+    [0.5, 0.5, 1.0, 1.0]
     """
     names = [name for name in dict.fromkeys(sum(LIKE.values(), ())) if name in tickets and tickets[name].notna().any()]
     times = pd.concat([_times(tickets), tickets[names]], axis=1).dropna(subset=["opened"]).reset_index(drop=True)
@@ -159,36 +171,36 @@ def record(tickets: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
             of = times.groupby(list(columns)).ngroup().to_numpy()  # -1 where one of them is missing
             for days in _WINDOWS:
                 share = _missed(times, of, of_row, at, days, overall)
-                found[f"overdue_by_{group}.days_{days}"] = np.where(of[of_row] >= 0, logit(share).round(9), np.nan)
+                found[f"overdue_by_{group}.days_{days}"] = np.where(of[of_row] >= 0, share.round(9), np.nan)
     return pd.DataFrame(found | _queue(times, names, of_row, at), index=keys.index)
 
 
 def _missed(times: pd.DataFrame, of: np.ndarray, asked: np.ndarray, at: np.ndarray, days: int, prior: np.ndarray) -> np.ndarray:
     """The share overdue of the tickets of the same group that were done or fell due in the days before; prior tickets added."""
     settled = (times["due"].notna() & (of >= 0)).to_numpy()
-    when, late = np.fmin(times["done"], times["due"])[settled], (times["done"] > times["due"])[settled].to_numpy()
+    when = np.fmin(times["done"], times["due"]).to_numpy()[settled]
+    late = (times["done"] > times["due"]).to_numpy()[settled]
     n, y = (_within(of[settled], when, of[asked], at, days * DAY, worth) for worth in (None, late))
     return (y + _PRIOR * prior) / (n + _PRIOR)
 
 
-def _within(of, when, asked_of, at, span: int, worth=None) -> np.ndarray:  # type: ignore[no-untyped-def]
-    of, when = np.asarray(of), np.asarray(when)
+def _within(
+    of: np.ndarray, when: np.ndarray, asked_of: np.ndarray, at: np.ndarray, span: int, worth: np.ndarray | None
+) -> np.ndarray:
+    """Events of the same group less than a span before each asked time, or what they add up to."""
     return earlier(of, when, asked_of, at, worth) - earlier(of, when, asked_of, at - span, worth)
 
 
 def _queue(times: pd.DataFrame, names: list[str], asked: np.ndarray, at: np.ndarray) -> dict[str, np.ndarray]:
-    """Open tickets of the same kind at each moment, and those of them that are overdue."""
+    """Open tickets of the same kind at each moment, and those of them that are overdue; those without a kind are one."""
     kind = next((name for name in ("subcategory", "category") if name in names), None)
     of = np.zeros(len(times), dtype=int) if kind is None else pd.factorize(times[kind])[0]
     late = times[(times["done"] > times["due"]).to_numpy()]
-    of_late = of[late.index]
 
-    asked_of = of[asked]
-
-    def before(of: np.ndarray, when: pd.Series) -> np.ndarray:
-        return earlier(of, when.to_numpy(), asked_of, at)
+    def before(rows: pd.DataFrame, column: str) -> np.ndarray:
+        return earlier(of[rows.index], rows[column].to_numpy(), of[asked], at)
 
     return {
-        "queue.n_open": (before(of, times["opened"]) - before(of, times["done"])).astype(float),
-        "queue.n_overdue": (before(of_late, late["due"]) - before(of_late, late["done"])).astype(float),
+        "queue.n_open": (before(times, "opened") - before(times, "done")).astype(float),
+        "queue.n_overdue": (before(late, "due") - before(late, "done")).astype(float),
     }
