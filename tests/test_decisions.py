@@ -388,3 +388,8 @@ def test_cx_score_writes_the_card_and_the_step_beside_the_forecast(tmp_path, cap
     text = (tmp_path / "m.md").read_text(encoding="utf-8")
     assert text == escalation.fit(open_dataset(tmp_path / "data")).card()
     assert "step_left" in pd.read_csv(tmp_path / "list.csv")
+
+
+def test_a_target_that_is_no_stage_has_no_step_to_the_left(planted_data):
+    assert escalation.left_effects(planted_data, "overdue") is None
+    assert set(escalation.left_effects(planted_data, "phone")["target"]) == {"help", "chatbot", "agent"}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from cxlib.escalation.forecast import Escalation
 from cxlib.escalation.models import group_of
+from cxlib.escalation.overdue import OVERDUE
 from cxlib.escalation.review import label_of
 from cxlib.redact import escape
 
@@ -92,10 +93,13 @@ def _labels(result: Escalation) -> str:
             f"is left out where it was not watched for so long; others that were stand for it (inverse probability of "
             f"censoring; {n['held_out_unknown']:,} of the moments judged are left out)"
         )
-    row = (
-        f"a touch of a case in search of help, left of {whom}, before the case's first touch there, while its ticket is open; "
-        "each case weighs 1 in all"
-    )
+    if result.escalation == OVERDUE:
+        row = "an open ticket as it is opened and as parts of its time have gone; each ticket weighs 1 in all"
+    else:
+        row = (
+            f"a touch of a case in search of help, left of {whom}, before the case's first touch there, while its ticket is "
+            "open; each case weighs 1 in all"
+        )
     return _list([f"a row: {row}", f"its label: {label}", f"a case that is still open {open_}"])
 
 

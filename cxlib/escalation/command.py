@@ -12,7 +12,6 @@ from cxlib import eventlog, journey
 from cxlib.escalation.forecast import fit
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.later import score
-from cxlib.escalation.overdue import is_asked
 from cxlib.escalation.review import Review
 from cxlib.schema import DataError
 from cxlib.store import Dataset, open_dataset, whole_file
@@ -43,6 +42,7 @@ def add_score(subparsers: Any) -> argparse.ArgumentParser:
         "--target", metavar="STAGE", help="with --fit: the stage that is forecast (default: the data set's), or overdue"
     )
     parser.add_argument("--horizon", metavar="TIME", help='with --fit: within how long, such as "7d"')
+    parser.add_argument("--themes", action="store_true", help="with --fit: read what the tickets' texts are about, too")
     return parser
 
 
@@ -52,15 +52,15 @@ def run_score(args: argparse.Namespace) -> int:
     if Path(args.model).suffix == ".md":
         raise DataError(f"--model {args.model} is where the forecast's card would go: end it on .npz")
     if args.fit:
-        found = fit(dataset, target=args.target, horizon=args.horizon)
+        found = fit(dataset, target=args.target, horizon=args.horizon, themes=args.themes)
         if found.kept is None:
             raise DataError(found.why_not)
         kept_at = found.kept.save(args.model)
         print(f"Kept in {kept_at}; what it is and how good, in {_write_card(found.card(), kept_at)}.")
-    elif args.target or args.horizon:
-        raise DataError("--target and --horizon are for a forecast that is fitted: add --fit, or leave them out")
+    elif args.target or args.horizon or args.themes:
+        raise DataError("--target, --horizon and --themes are for a forecast that is fitted: add --fit, or leave them out")
     kept = Forecaster.load(args.model)
-    effects = None if is_asked(dataset, kept.target) else left_effects(dataset)  # a ticket has no stages to end at
+    effects = left_effects(dataset, kept.target)
     review, health = score(kept, dataset, args.capacity, effects)
     with whole_file(Path(args.out)) as file:
         spreadsheet(review).to_csv(file, index=False)
@@ -72,8 +72,11 @@ def run_score(args: argparse.Namespace) -> int:
     return 0
 
 
-def left_effects(dataset: Dataset) -> pd.DataFrame:
-    """What ending one stage further left changes in this data set, for `review_list`."""
+def left_effects(dataset: Dataset, escalation: str) -> pd.DataFrame | None:
+    """What ending one stage further left changes in this data set, for `review_list`; None where it is no stage that is
+    forecast (a ticket that gets overdue goes nowhere)."""
+    if escalation not in dataset.settings.stages:
+        return None
     log = eventlog.compile(dataset)
     return journey.left_moves(log, journey.cases(log, dataset)).table
 
