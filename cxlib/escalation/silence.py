@@ -57,8 +57,9 @@ def after_silence(chance: np.ndarray, stage: np.ndarray, silent: np.ndarray, pas
     otherwise, both counted in training among moments at the same stage with about the same chance (half a case is added, so
     that no odds become 0). Who escalates mostly does so soon, so silence lowers the chance; who does not is mostly resolved
     soon, so that a ticket is still open raises it; grave cases move faster, hence the chance. What is assumed: given these and
-    the outcome, neither depends on the other features. On 80 past dates of four simulated worlds of 6,400 customers the 40
-    highest chances a date summed to 746, and 786 escalated; without regard to resolution they summed to half of what came.
+    the outcome, neither depends on the other features. On 120 past dates of six simulated worlds of 6,400 customers the 40
+    highest chances a date summed to 1,115, and 1,164 escalated; without regard to resolution they summed to 608, and 1,088 of
+    theirs escalated.
     """
     ratio = np.ones(len(chance))
     for name in np.unique(stage):

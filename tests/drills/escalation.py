@@ -28,7 +28,7 @@ RATIO = {"2,000": 0.955, "5,000": 0.965, "20,000": 0.98}  # the bars: AUC in par
 SLOPE, ECE, BLIND = (0.9, 1.1), 0.01, (0.49, 0.51)
 DEALS, CHOICES = 10, 1  # deals of the labels to a world, and in how many of them the model is chosen anew
 
-LISTED, CAPACITY = 3_200, 40  # customers of a world whose lists are judged, and cases on a list
+LISTED, CAPACITY = 2_400, 40  # customers of a world whose lists are judged, and cases on a list
 FITTED = ("2026-07-05 10:00", "2026-08-14 10:00")  # dates of a fit; a list then and every `APART` days
 LISTS, APART = 10, 4  # lists to a fit; days, so that hardly a case with a chance is on two of them
 
