@@ -359,7 +359,7 @@ def test_our_forecast_and_the_peers_that_are_here_beat_guessing(tmp_path, monkey
     monkeypatch.setattr(escalation, "REHEARSAL", 150)
     modules = {"LightGBM": "lightgbm", "XGBoost": "xgboost"}
     tools = ["OursForecast", *(tool for tool, module in modules.items() if importlib.util.find_spec(module))]
-    found = escalation.run(*escalation.of_size(1_500), dict.fromkeys(tools, Path(sys.executable)), tmp_path / "work", 1)
+    found = escalation.run(*escalation.of_size(4_000), dict.fromkeys(tools, Path(sys.executable)), tmp_path / "work", 1)
     assert {tool for tool, _ in found} == set(tools)
     assert {found["OursForecast", step]["kind"] for step in ("chosen", "other")} == {"logistic", "boosting"}
     assert all(of["auc"] > 0.6 for (_, step), of in found.items() if step != "prepare")

@@ -816,7 +816,7 @@ def test_chances_are_repaired_where_that_clearly_helps_on_the_newest():
 
 
 def test_chances_are_not_stretched_for_newest_cases_of_which_little_is_known_yet():
-    """The older origins ask for a stretch; on the newest only fewer outcomes are known, which stretching would feign to mend."""
+    """The older origins ask for a stretch; of the newest only fewer outcomes are known, which stretching would seem to mend."""
     rng = np.random.default_rng(0)
     margin, origin = rng.normal(-2.5, 1, 12_000), np.repeat([1, 2, 3], 4000)
     came = rng.random(12_000) < 1 / (1 + np.exp(-np.where(origin < 3, 1.2 * margin, margin)))

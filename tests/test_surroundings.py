@@ -41,7 +41,7 @@ def random_touches(seed: int, n: int = 60) -> pd.DataFrame:
     user = np.where(rng.random(n) < 0.7, np.char.add("u", (case % 4).astype(str)), None)
     mood = np.where(rng.random(n) < 0.6, rng.uniform(-1, 1, n).round(3), np.nan)
     stage = rng.choice(["help", "chatbot", "agent", "phone"], n, p=[0.4, 0.25, 0.25, 0.1])
-    return touches(list(zip(np.char.add("c", case.astype(str)), user, rng.integers(0, 40, n) / 2, stage, mood, strict=True)))
+    return touches(list(zip(np.char.add("c", case.astype(str)), user, rng.integers(0, 80, n) / 2, stage, mood, strict=True)))
 
 
 # ---- the customer's past
@@ -57,16 +57,20 @@ def test_a_customers_past_counted_by_hand():
                 ("c", None, 20, "help", None),  # nobody knows yet who this is
                 ("c", "u", 21, "agent", None),
                 ("d", "v", 30, "help", None),
+                ("e", "u", 48.5, "help", None),  # only c lies within 28 days
+                ("f", "u", 80, "help", None),
             ]
         )
     )
-    assert t["customer.kind"].tolist()[:3] == ["new", "new", surroundings.CALLED]
-    assert t["customer.kind"].isna().tolist() == [False, False, False, True, False, False]
-    assert t["customer.n_cases"].tolist()[4:] == [2, 0]
-    assert t["customer.n_escalated"].tolist()[4:] == [1, 0]
+    t = t.loc[[f"t{i}" for i in range(8)]]
+    new, called = surroundings.NEW, surroundings.CALLED
+    assert t["customer.kind"].dropna().tolist() == [new, new, called, called, new, called, called]
+    assert t["customer.kind"].isna().tolist() == [i == 3 for i in range(8)]
+    assert t["customer.n_28d"].tolist()[4:] == [2, 0, 1, 0]
+    assert t["customer.called"].tolist()[6:] == [1 / 3, 1 / 4]
+    assert t["customer.days_since"].isna().tolist()[5:] == [True, False, True]
     assert t["customer.mood"].tolist()[2] == 0
     assert t["customer.days_since"].tolist()[4] == 10
-    assert np.isnan(t["customer.days_since"].tolist()[5])
 
 
 @settings(max_examples=5, deadline=None)
@@ -83,15 +87,18 @@ def test_a_customers_past_is_what_plain_loops_find(seed):
             continue
         user = named["user_id"].iloc[-1]
         since = named.loc[named["user_id"] == user, "occurred_at"].iloc[0]
-        n_cases = n_called = 0
+        n_cases, n_lately, n_called, back = 0, 0, 0, since - 28 * DAY
         for _, case in rows.groupby("case"):
             theirs = case[case["user_id"] == user]
-            if theirs.empty or theirs["occurred_at"].iloc[0] >= since:
+            if theirs.empty:
                 continue
-            n_cases += 1
-            calls = case[case["stage"] == "phone"]["occurred_at"]
-            n_called += len(calls) > 0 and max(calls.iloc[0], theirs["occurred_at"].iloc[0]) < since
-        assert found.loc[touch, ["customer.n_cases", "customer.n_escalated"]].tolist() == [n_cases, n_called]
+            began, calls = theirs["occurred_at"].iloc[0], case[case["stage"] == "phone"]["occurred_at"]
+            n_cases += began < since
+            n_lately += back <= began < since
+            n_called += len(calls) > 0 and max(calls.iloc[0], began) < since
+        share = n_called / n_cases if n_cases else np.nan
+        assert found.loc[touch, "customer.called"] == pytest.approx(share, nan_ok=True)
+        assert found.loc[touch, "customer.n_28d"] == n_lately
         naming = rows.groupby("case")["user_id"].ffill()
         moods = rows["sentiment"][(naming == user) & (rows["occurred_at"] < since)].dropna()
         assert found.loc[touch, "customer.mood"] == pytest.approx(moods.mean(), nan_ok=True)

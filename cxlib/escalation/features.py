@@ -36,8 +36,9 @@ class Moments:
     """Every touch of a log, in the log's order, as a moment at which one could have predicted.
 
     `keys` holds touchpoint_id, case (its position in the log), customer (a 64-bit key), case_id, at and began (of the case:
-    its first touch or its ticket's opening; microseconds, UTC), stage, at_risk (is a prediction asked for here?) and is_open
-    (no ticket, or one that is not resolved); `features` what was known then.
+    its first touch or its ticket's opening; microseconds, UTC), stage, at_risk (is a prediction asked for here?), is_open
+    (no ticket, or one that is not resolved) and ticket_id (of the case's newest ticket, if one was opened by then);
+    `features` what was known then.
     """
 
     keys: pd.DataFrame
@@ -76,6 +77,7 @@ def moments(log: EventLog, dataset: Dataset) -> Moments:
             "stage": np.array(log.stages, dtype=object)[log.stage],
             "at_risk": _before_escalation(log, touch["seq"].to_numpy()) & is_open,
             "is_open": is_open,
+            "ticket_id": ticket,
         }
     )
     return Moments(keys, pd.concat(parts, axis=1))

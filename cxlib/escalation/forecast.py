@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxlib import eventlog, journey
-from cxlib.escalation import choosing, judging, models, overdue, scores
+from cxlib.escalation import choosing, judging, models, overdue, scores, subject
 from cxlib.escalation.choosing import KINDS, Choice
 from cxlib.escalation.expected import corrected, correction_of
 from cxlib.escalation.features import Moments, moments
@@ -97,7 +97,13 @@ class Escalation:
 
 
 def fit(
-    dataset: Dataset, target: str | None = None, split: float = 0.8, horizon: str | None = None, seed: int = 0
+    dataset: Dataset,
+    target: str | None = None,
+    split: float = 0.8,
+    horizon: str | None = None,
+    seed: int = 0,
+    *,
+    themes: bool = False,
 ) -> Escalation:
     """How likely is each case to reach the escalation stage, and how good is that forecast on newer cases?
 
@@ -115,6 +121,8 @@ def fit(
         that were given longer are left out). See `labels.outcomes`.
     seed : int
         Of the boosting and of the resampling behind the intervals.
+    themes : bool
+        Read the tickets' text too: the theme of each among those found in the texts from before the split (`subject.learned`).
 
     Returns
     -------
@@ -124,7 +132,8 @@ def fit(
     Raises
     ------
     DataError
-        If `split` is outside 0.1 to 0.95, `target` is no stage that can be forecast, or `horizon` is no length of time.
+        If `split` is outside 0.1 to 0.95, `target` is no stage that can be forecast, `horizon` is no length of time, or there
+        are too few texts for `themes`.
 
     Notes
     -----
@@ -145,6 +154,8 @@ def fit(
         keys[keys[part]].join(outcomes(keys, keys[part].to_numpy(), until, within))
         for part, until in (("is_training", split_at), ("is_test", log.observed_until))
     )
+    book = subject.learned(dataset, split_at, seed) if themes else None
+    known = known if book is None else subject.with_themes(known, log, dataset, book)
     waiting = still_waiting(log, keys)
     counts = counted(log, keys, train, test, waiting)
     train, test = train[train["weight"] > 0], test[test["weight"] > 0]
@@ -162,6 +173,7 @@ def fit(
     table = judging.table(test, {kind: chances[kind] for kind in KINDS} | rules, seed)
     metrics = table[table["model"] == choice.model.kind].drop(columns="model").set_index("metric").to_dict("index")
     of_model = features[list(choice.model.features)]
+    is_late = (train["at"] >= train["at"].median()).to_numpy()  # what looks back looks back less far when a log begins
     past = _silences(log, train.assign(chance=choice.model.chance(features)), split_at)
     kept = Forecaster(
         model=choice.model,
@@ -174,8 +186,9 @@ def fit(
         usual=models.typical(of_model, weight),
         past=past,
         correction=correction_of(_to_list_again(log, rows, test), past, log.observed_until),
-        looks={name: judging.Look.of(of_model[name], weight) for name in of_model},
+        looks={name: judging.Look.of(of_model[name][is_late], weight[is_late]) for name in of_model},
         trained_on=f"{dataset.settings.name} {dataset.fingerprint}",
+        book=book,
     )
     return Escalation(
         table=rows.reset_index(drop=True),

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from cxlib.escalation.models import Model
 from cxlib.escalation.scorers import Linear, Trees
 from cxlib.schema import DataError
 from cxlib.store import whole_file
+from cxlib.themes import Codebook
 
 _FORM = 2  # raise it when the file changes in a way that an older program cannot read
 
@@ -35,8 +37,9 @@ class Forecaster:
     usual: Mapping[str, object]
     past: pd.DataFrame  # what silence meant in training: see `silence.after_silence`
     correction: tuple[float, float]  # what past lists were off by, and its error: see `expected.correction_of`
-    looks: Mapping[str, Look]  # what each feature looked like in training
+    looks: Mapping[str, Look]  # what each feature looked like in the newer half of training
     trained_on: str  # name and fingerprint of the data set
+    book: Codebook | None = None  # the themes that it reads, if it does
 
     def save(self, path: str | Path) -> Path:
         """Keep it in one file: arrays and a page of JSON, nothing in it that could run."""
@@ -53,6 +56,8 @@ class Forecaster:
         arrays = {f"model_{name}": array for name, array in self.model.scorer.arrays().items()}
         arrays |= {f"past_{name}": self.past[name].to_numpy() for name in ("gap", "chance", "label", "weight")}
         arrays["past_stage"] = self.past["stage"].to_numpy(dtype=str)
+        if self.book is not None:
+            arrays["book"] = np.frombuffer(_bytes_of(self.book), dtype=np.uint8)
         arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
         with whole_file(path) as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its stubs take the arrays for flags
@@ -74,11 +79,24 @@ class Forecaster:
             past = pd.DataFrame({name: held[f"past_{name}"] for name in ("stage", "gap", "chance", "label", "weight")})
             looks = {name: Look(**look) for name, look in about["looks"].items()}
             plain = {name: about[name] for name in _PLAIN}
+            plain["book"] = _book_of(held["book"].tobytes()) if "book" in held else None
             return Forecaster(model=model, past=past, correction=tuple(about["correction"]), looks=looks, **plain)
         except FileNotFoundError:
             raise DataError(f"there is no forecast at {path}: make one with cx score --fit, or Forecaster.save") from None
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is no forecast, or was cut short ({type(error).__name__}): fit it again") from None
+
+
+def _bytes_of(book: Codebook) -> bytes:
+    with TemporaryDirectory() as folder:
+        return book.save(Path(folder) / "book.npz").read_bytes()
+
+
+def _book_of(held: bytes) -> Codebook:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "book.npz"
+        file.write_bytes(held)
+        return Codebook.load(file)
 
 
 _PLAIN = ("target", "horizon", "split_at", "base_rate", "auc", "n", "usual", "trained_on")

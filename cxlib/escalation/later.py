@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from cxlib.escalation import forecast, judging
+from cxlib.escalation import forecast, judging, subject
 from cxlib.escalation.forecast import Escalation
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
@@ -34,6 +34,7 @@ def again(kept: Forecaster, dataset: Dataset, seed: int = 0) -> Escalation:
         If the data set lacks what the forecast reads, or its stage.
     """
     log, known = forecast.told(dataset, kept.target, kept.horizon)
+    known = known if kept.book is None else subject.with_themes(known, log, dataset, kept.book)
     if missing := sorted(set(kept.model.features) - set(known.features)):
         raise DataError(f"the data set lacks what the forecast reads: {', '.join(missing)}. Fit it again with --fit")
     keys = known.keys.assign(escalated_at=forecast.escalated_at(log, known.keys))

@@ -34,6 +34,7 @@ READS = {
     "ticket": ("tickets: opened_at", "a ticket once it is opened"),
     "customer": ("touchpoints: user_id, stage, sentiment", "what the user did before the case named them"),
     "load": ("touchpoints: stage, occurred_at", "touches of all cases up to this one's time"),
+    "theme": ("tickets: short_description, description", "a ticket once it is opened; themes from before the split"),
     "incident": ("incidents: application_id, detected_at or started_at, restored_at", "what was noticed, and over, by then"),
 }
 _OF_TICKET = ("ticket_events; tickets, where known at opening", "changes up to this touch's time, a ticket once it is opened")

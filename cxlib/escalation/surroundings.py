@@ -26,32 +26,33 @@ def history(log: EventLog, touch: pd.DataFrame) -> pd.DataFrame:
     """Who is it? What the customer went through before this case, from the touch on that names them.
 
     `touch` has case, at (microseconds) and user_id of each touch of the log, in its order. Columns: customer.kind (new,
-    regular, called before), customer.n_cases and n_escalated (earlier ones), mood (mean of earlier touches, -1 to 1),
-    days_since (their touch before).
+    regular, called before), customer.called (share of their earlier cases that escalated), mood (mean of their earlier touches,
+    -1 to 1), n_28d (cases in the 28 days before), days_since (their touch before, if it lies in these). Counts look back equally
+    far in every case, so that they do not grow with the length of the log.
     """
     case, at = touch["case"].to_numpy(), touch["at"].to_numpy()
     user, _ = pd.factorize(touch["user_id"].groupby(case).ffill())
     named = pd.DataFrame({"case": case, "user": user, "at": at})
     since = named.groupby(["case", "user"])["at"].transform("first").to_numpy()
     cases = named[user >= 0].drop_duplicates(["case", "user"])
-    whose = cases["user"].to_numpy()
-    n_cases = earlier(whose, cases["at"].to_numpy(), user, since)
-    called = np.maximum(called_at(log)[cases["case"]], cases["at"])
+    whose, began = cases["user"].to_numpy(), cases["at"].to_numpy()
+    n_cases = earlier(whose, began, user, since)
+    called = np.maximum(called_at(log)[cases["case"]], began)
     has_called = np.isfinite(called)
-    n_escalated = earlier(whose[has_called], called[has_called].astype(np.int64), user, since)
+    n_called = earlier(whose[has_called], called[has_called].astype(np.int64), user, since)
     felt = np.flatnonzero((np.asarray(log.mood) != NO_MOOD) & (user >= 0))
     n_felt = earlier(user[felt], at[felt], user, since)
     total = earlier(user[felt], at[felt], user, since, np.asarray(log.mood)[felt])
-    before = _latest(user[user >= 0], at[user >= 0], user, since)
+    days = (since - _latest(user[user >= 0], at[user >= 0], user, since)) / DAY
     known = pd.DataFrame(
         {
-            "customer.n_cases": n_cases.astype(float),
-            "customer.n_escalated": n_escalated.astype(float),
+            "customer.called": np.where(n_cases > 0, n_called / np.maximum(n_cases, 1), np.nan),
             "customer.mood": np.where(n_felt > 0, total / np.maximum(n_felt, 1) / 1000, np.nan),
-            "customer.days_since": (since - before) / DAY,
+            "customer.n_28d": (n_cases - earlier(whose, began, user, since - _MONTH * DAY)).astype(float),
+            "customer.days_since": np.where(days <= _MONTH, days, np.nan),
         }
     )
-    kind = np.select([n_escalated > 0, n_cases == 0], [CALLED, NEW], REGULAR)
+    kind = np.select([n_called > 0, n_cases == 0], [CALLED, NEW], REGULAR)
     known.insert(0, "customer.kind", pd.Series(kind, dtype="str"))
     known.loc[user < 0] = np.nan
     return known
