@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from lifelines import KaplanMeierFitter
 
-from cxlib import escalation, open_dataset, store
+from cxlib import escalation, open_dataset, store, words
 from cxlib.escalation import hazard, models
 from cxlib.schema import DAY, DataError
 
@@ -89,3 +89,23 @@ def test_too_few_escalations_are_said(tmp_path):
     assert found.table.empty
     with pytest.raises(DataError, match="no model is fitted"):
         found.chance(pd.DataFrame({"mood.last": [0.0]}))
+
+
+def test_the_spans_are_said_with_what_was_forecast_and_observed():
+    table = pd.DataFrame(
+        {
+            "within": ["1d", "7d"],
+            "mean_chance": [0.1, 0.4],
+            "share": [0.12, 0.2],
+            "low": [0.09, 0.18],
+            "high": [0.15, 0.22],
+            "n": [90, 80],
+        }
+    )
+    said = words.say_within(hazard.Within(table, ("1d", "7d"), None))
+    assert "within 1 day 10.0 % forecast, 12.0 % (95 %: 9.0-15.0) observed (n = 90)" in said
+    assert said.endswith("It lies outside for 7 days.")
+    assert (
+        words.say_within(hazard.Within(table.iloc[:0], (), None, "too few: no model is fitted"))
+        == "Too few: no model is fitted."
+    )

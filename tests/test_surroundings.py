@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxlib import escalation, eventlog, open_dataset, store
+from cxlib import escalation, eventlog, open_dataset, store, words
 from cxlib.escalation import features, replay, surroundings
 from cxlib.schema import DataError
 
@@ -252,3 +252,10 @@ def test_the_probe_names_a_feature_that_sees_the_future(data, monkeypatch):
 def test_a_probe_that_compares_nothing_is_refused(data):
     with pytest.raises(DataError, match="cuts=0 compares nothing"):
         escalation.leak_probe(data, cuts=0)
+
+
+def test_a_replay_is_said_and_a_feature_that_differs_is_named(data):
+    probe = escalation.leak_probe(data, cuts=1)
+    assert words.say_replay(probe).endswith("None saw the future.")
+    off = probe.assign(n_differ=[3, *[0] * (len(probe) - 1)])
+    assert f"**1 of {len(probe)} features differ** (stage at 3 moments)" in words.say_replay(off)

@@ -27,8 +27,8 @@ def history(log: EventLog, touch: pd.DataFrame) -> pd.DataFrame:
 
     `touch` has case, at (microseconds) and user_id of each touch of the log, in its order. Columns: customer.kind (new,
     regular, called before), customer.called (share of their earlier cases that escalated), mood (mean of their earlier touches,
-    -1 to 1), n_28d (cases in the 28 days before), days_since (their touch before, if it lies in these). Counts look back equally
-    far in every case, so that they do not grow with the length of the log.
+    -1 to 1), n_28d (cases in the 28 days before), days_since (their touch before, if it lies in these). Counts look equally far
+    back in every case, so that they do not grow with the length of the log.
     """
     case, at = touch["case"].to_numpy(), touch["at"].to_numpy()
     user, _ = pd.factorize(touch["user_id"].groupby(case).ffill())

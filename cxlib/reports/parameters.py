@@ -37,6 +37,7 @@ PARAMETERS: dict[str, Parameter] = {
     "split": Parameter("float", "share of the cases, oldest first, that the model learns from", "share", low=0.5, high=0.95),
     "capacity": Parameter("int", "how many cases the team can review", "cases", low=1, high=100_000),
     "model": Parameter("path", 'a forecast that is kept, such as "mine/forecast.npz"; "" = learn anew', off=""),
+    "themes": Parameter("bool", "does the forecast read what the tickets' texts are about, too?"),
     "cost_call": Parameter("float", "what a call costs", "in any currency", low=0.01, high=1e9),
     "cost_review": Parameter("float", "what a review of one case costs", "in that currency", low=0.001, high=1e9),
     "averted": Parameter("float", "share of the reviewed calls that a review averts: an assumption", "share", low=0.01, high=1),

@@ -26,7 +26,17 @@ from cxlib.words.data import (
     say_trust,
     say_weeks,
 )
-from cxlib.words.decisions import say_by_horizon, say_card, say_decision, say_for_whom, say_health, say_step, say_worth
+from cxlib.words.decisions import (
+    say_by_horizon,
+    say_card,
+    say_decision,
+    say_for_whom,
+    say_health,
+    say_replay,
+    say_step,
+    say_within,
+    say_worth,
+)
 from cxlib.words.escalation import (
     review_table,
     say_by_age,
@@ -105,6 +115,7 @@ __all__ = [
     "say_reasons",
     "say_reliability",
     "say_removal",
+    "say_replay",
     "say_returns",
     "say_reversals",
     "say_review",
@@ -131,5 +142,6 @@ __all__ = [
     "say_watch_out",
     "say_weeks",
     "say_what_if",
+    "say_within",
     "say_worth",
 ]

@@ -6,7 +6,7 @@ import re
 
 import pandas as pd
 
-from cxlib.escalation import Decision, Escalation, Review, health
+from cxlib.escalation import Decision, Escalation, Review, Within, health, label_of
 from cxlib.escalation.steps import GAINS, said_effect
 from cxlib.redact import escape
 from cxlib.schema import spelled
@@ -169,6 +169,38 @@ def _horizon(row) -> str:  # type: ignore[no-untyped-def]
     unknown = f", {plural(row.unknown, 'moment')} not watched so long" if row.unknown else ""
     auc = f"AUC {decimal(row.auc)} (95 %: {decimal(row.auc_low)}-{decimal(row.auc_high)})"
     return f"{within} {share} of the held-out moments, {auc}, n = {plural(row.n, 'case')}{unknown}"
+
+
+def say_within(found: Within) -> str:
+    """Within how long, by one model of all spans?"""
+    if found.why_not:
+        return f"{found.why_not[:1].upper()}{found.why_not[1:]}."
+    rows = found.table.dropna(subset=["share"])
+    if rows.empty:
+        return "No held-out moment was watched through any of the spans."
+    said = "; ".join(
+        f"within {spelled(row.within)} {percent(row.mean_chance)} forecast, {share_with_interval(row)} observed "
+        f"(n = {count(row.n)})"
+        for _, row in rows.iterrows()
+    )
+    off = [spelled(row.within) for row in rows.itertuples() if not row.low <= row.mean_chance <= row.high]
+    held = "The forecast lies inside the interval each time." if not off else f"It lies outside for {' and '.join(off)}."
+    return f"Of the held-out moments: {said}. {held}"
+
+
+def say_replay(probe: pd.DataFrame) -> str:
+    """Did any feature see the future, when the past was replayed?"""
+    off = probe[probe["n_differ"] > 0]
+    compared = f"{plural(probe['n'].max(), 'moment')} were looked at again in the data as it was then"
+    if off.empty:
+        return f"{compared}, without anything that came later: all {len(probe)} features are the same. None saw the future."
+    named = "; ".join(
+        f"{escape(label_of(row.feature))} at {plural(row.n_differ, 'moment')}" for row in off.head(5).itertuples()
+    )
+    return (
+        f"{compared}, without anything that came later: **{len(off)} of {len(probe)} features differ** ({named}). They know "
+        "something that was not known yet, so the forecast looks better than it is."
+    )
 
 
 def say_step(review: Review) -> str:

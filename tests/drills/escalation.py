@@ -140,13 +140,21 @@ def lists(seed: int, customers: int = LISTED, capacity: int = CAPACITY) -> pd.Da
             found = escalation.fit(as_of(path, fitted))
             for nth in range(LISTS):
                 date = fitted + pd.Timedelta(days=APART * nth)
-                review = escalation.score(found.kept, as_of(path, date), capacity)[0] if nth else found.top(capacity)
+                review = (later(found, as_of(path, date)) if nth else found).top(capacity)
                 chance = review.table["chance"].to_numpy()
                 plain = dict(zip(("plain_low", "plain_high"), count_range(chance, 0.0), strict=True))
                 told = {"expected": review.expected, "low": review.low, "high": review.high, "variance": chance @ (1 - chance)}
                 came = int(will_call.reindex(review.table["case_id"]).sum())
                 rows.append({"seed": seed, "date": date, "came": came} | told | plain)
     return pd.DataFrame(rows)
+
+
+def later(found: escalation.Escalation, dataset: Dataset) -> escalation.Escalation:
+    """The open cases of later data by the forecast that was made: `later.again` without its judging, for time."""
+    log, known = forecast.told(dataset, found.kept.target, found.kept.horizon)
+    waiting = forecast.still_waiting(log, known.keys)
+    chances = forecast.with_chances(waiting, found.kept, known, log)
+    return replace(found, waiting=chances, waiting_features=known.features.loc[waiting.index])
 
 
 def as_of(path: Path, date: pd.Timestamp) -> Dataset:
