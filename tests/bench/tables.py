@@ -46,8 +46,8 @@ READ_ME_FORECASTS = """All learn from the same coded rows, labels and weights, e
 same newer ones, on one thread. ServiceNow: every update of an open incident that no third group has had yet, as
 `escalation.fit` takes them; the oldest 80 % of the incidents to learn from. The million rows are generated, 28 numbers and 12
 columns of words; as many newer ones are scored. "Choosing and fitting" is all that `escalation.fit` does between its features
-and its scores: both kinds at three rolling origins, then each on all rows, rounds and penalty sought on newer cases. "Rounds
-from newer cases" is the same for the peers, fitted again on all rows. The least CPU of the runs counts, and the highest peak.
+and its scores: both kinds at three rolling origins, from 100,000 rows at most, then each on all rows, rounds and penalty sought
+on newer cases. "Rounds from newer cases" is the same for the peers, fitted again on all rows. One run each, on a busy machine.
 """
 READ_ME_THEMES = """ARI and NMI are agreement with the 77 intents that people gave these texts (Banking77, Casanueva et al.
 2020): 1 = the same groups, an ARI of 0 = no more than chance. All group the same rows of the same model, but the last.
