@@ -17,6 +17,7 @@ from cxlib.schema import DataError
 from cxlib.store.settings import ARROW
 
 _NIBBLES = 16  # a path of up to so many touches is packed into 64 bits, four a stage: equal numbers are equal paths
+_AT_ONCE = 20  # parts that are put together at a time
 _PATHS = 16_384  # written at a time, so that what is needed on the way stays small
 
 
@@ -137,9 +138,14 @@ def _counted(keys: np.ndarray, customer: np.ndarray, per: np.ndarray) -> tuple[n
 
 
 def _together(parts: Sequence[_Tally]) -> _Tally:
-    """The tallies of several parts as one; customers are whole in a part, so squares add up."""
+    """The tallies of several parts as one; customers are whole in a part, so squares add up.
+
+    Many parts are put together by the score first: they share most of their paths, and what has few entries stays in the cache.
+    """
     if len(parts) == 1:
         return parts[0]
+    if len(parts) > _AT_ONCE:
+        return _together([_together(parts[i : i + _AT_ONCE]) for i in range(0, len(parts), _AT_ONCE)])
 
     def merged(keys: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         code, distinct = pd.factorize(keys)

@@ -57,19 +57,20 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
 
 def _rising(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order of times, the times in it, and their events; equal times stay in the order of the cases."""
-    order = _order(time)
-    return order, time.take(order), event.take(order).astype(np.int64)
+    order, rising = _order(time)
+    return order, rising, event.take(order).astype(np.int64)
 
 
-def _order(time: np.ndarray) -> np.ndarray:
-    """A stable argsort. Whole numbers from 0 on are sorted with the place of each in the lowest bits.
+def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A stable argsort, and the times in it. Whole numbers from 0 on are sorted with the place of each in the lowest bits.
 
     numpy sorts numbers ten times faster than it sorts places by them. Where both do not fit into 63 bits, the times lose their
     lowest ones, and what this left out of order is sorted once more.
     """
     n = len(time)
     if not (n and np.issubdtype(time.dtype, np.signedinteger) and time.min() >= 0):
-        return np.argsort(time, kind="stable")
+        order = np.argsort(time, kind="stable")
+        return order, time[order]
     bits = n.bit_length()
     lost = max(0, int(time.max()).bit_length() + bits - 63)
     key = time.astype(np.int64) >> lost
@@ -78,15 +79,15 @@ def _order(time: np.ndarray) -> np.ndarray:
     key.sort()
     order = key & ((1 << bits) - 1)
     key >>= bits
-    rising = time.take(order)
-    fallen = np.flatnonzero(rising[1:] < rising[:-1])
+    alike = np.flatnonzero(key[1:] == key[:-1]) if lost else np.empty(0, dtype=np.int64)
+    fallen = alike[time.take(order.take(alike)) > time.take(order.take(alike + 1))]
     if len(fallen):
-        alike = np.unique(key[fallen])  # times that were told apart by their lost bits alone
-        first, last = (np.searchsorted(key, alike, side=side) for side in ("left", "right"))
+        mixed = np.unique(key[fallen])  # times that were told apart by their lost bits alone
+        first, last = (np.searchsorted(key, mixed, side=side) for side in ("left", "right"))
         size = last - first
         place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
-        order[place] = order[place][np.argsort(rising[place], kind="stable")]
-    return order.astype(np.int32 if n < 2**31 else np.int64)
+        order[place] = order[place][np.lexsort((order[place], time.take(order[place])))]
+    return order.astype(np.int32 if n < 2**31 else np.int64), np.sort(time)  # sorted again, which costs less than looking up
 
 
 def incidence_interval(
