@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from cxlib import escalation, eventlog, open_dataset, sources, store
 from cxlib.cli import main
-from cxlib.escalation import choosing, features, forecast, labels, models, scorers, scores
+from cxlib.escalation import choosing, features, forecast, kept, labels, models, scorers, scores
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.figures import escalation as figures
 from cxlib.redact import gazetteer
@@ -1024,3 +1024,36 @@ def test_servicenow_incidents_reach_an_auc_of_point_eight(real_data, tmp_path):
         "reassignment_count",
         "sys_mod_count",
     }
+
+
+# ---- what a cold reader found
+
+
+def test_a_kept_forecast_with_a_damaged_byte_loads_or_is_refused(planted, tmp_path):
+    path = planted.kept.save(tmp_path / "forecast.npz")
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 200):
+        damaged = bytearray(whole)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            assert isinstance(escalation.Forecaster.load(path), escalation.Forecaster)
+        except DataError as error:
+            assert "fit it again" in str(error)
+
+
+def test_a_forecast_of_another_form_says_so(planted, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "_FORM", 1)
+    path = planted.kept.save(tmp_path / "forecast.npz")
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="is a forecast of form 1, this version reads"):
+        escalation.Forecaster.load(path)
+
+
+@pytest.mark.parametrize("kind", choosing.KINDS)
+def test_older_training_cases_that_all_escalated_can_be_learned_from(kind):
+    n = 200
+    known = pd.DataFrame({"label": np.arange(n) < 170, "weight": 1.0})
+    told = pd.DataFrame({"mood.last": np.random.default_rng(0).normal(size=n)})
+    model = choosing.fitted(kind, told, known, np.arange(n), 0)
+    assert np.isfinite(model.chance(told)).all()

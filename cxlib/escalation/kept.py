@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import lzma
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,9 +85,11 @@ class Forecaster:
             plain = {name: about[name] for name in _PLAIN}
             plain["book"] = _book_of(held["book"].tobytes()) if "book" in held else None
             return Forecaster(model=model, past=past, correction=tuple(about["correction"]), looks=looks, **plain)
+        except DataError:
+            raise
         except FileNotFoundError:
             raise DataError(f"there is no forecast at {path}: make one with cx score --fit, or Forecaster.save") from None
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise DataError(f"{path} is no forecast, or was cut short ({type(error).__name__}): fit it again") from None
 
 
@@ -100,3 +106,7 @@ def _book_of(held: bytes) -> Codebook:
 
 
 _PLAIN = ("target", "horizon", "split_at", "base_rate", "auc", "n", "usual", "trained_on")
+_DAMAGE = (  # what reading a damaged file can raise: zip, zlib, NumPy's header and our own page of JSON
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError),
+    *(SyntaxError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),
+)

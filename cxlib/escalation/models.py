@@ -146,7 +146,7 @@ class _Trial:
 def _rounds(trial: _Trial, seed: int) -> int:
     """After how many rounds is the log loss on the newer cases smallest?"""
     (values, label, weight), newer = trial.older, trial.newer
-    if not len(newer[1]) or not label.any():
+    if not len(newer[1]) or not label.any() or label.all():
         return MOST_ROUNDS // 8
     trees = _trees(
         trial.words, trial.numbers, seed, MOST_ROUNDS, early_stopping=True, scoring="loss", n_iter_no_change=30, tol=0
