@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from cxlib import escalation, eventlog, open_dataset, sources, store
 from cxlib.cli import main
-from cxlib.escalation import choosing, features, forecast, kept, labels, models, scorers, scores
+from cxlib.escalation import choosing, features, forecast, kept, labels, later, models, scorers, scores
+from cxlib.escalation.replay import cut_tables
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.figures import escalation as figures
 from cxlib.redact import gazetteer
@@ -236,16 +237,24 @@ TIMES = {"touchpoints": "occurred_at", "tickets": "opened_at", "ticket_events": 
 
 
 def without_future(tables, cut) -> dict[str, pd.DataFrame]:
-    return {name: frame[frame[TIMES[name]] <= hour(cut)] if name in TIMES else frame for name, frame in tables.items()}
+    return cut_tables(tables, hour(cut))
 
 
 def with_another_future(tables, cut) -> dict[str, pd.DataFrame]:
-    """The same past; after it every ticket is of another category, every change leads elsewhere and every mood is bad."""
+    """The same past; after it every ticket is of another category, every change leads elsewhere and every mood is bad.
+
+    What the tickets table holds in the end of a field that changes after the cut is another value, too.
+    """
     other = {"touchpoints": {"sentiment": -1.0}, "tickets": {"category": "z"}, "ticket_events": {"new_value": "another"}}
     later = {
         name: frame[frame[TIMES[name]] > hour(cut)].assign(**other[name]) for name, frame in tables.items() if name in TIMES
     }
     past = without_future(tables, cut)
+    changes_later = tables["ticket_events"].query("field == 'category'")
+    changes_later = changes_later.loc[changes_later["occurred_at"] > hour(cut), "ticket_id"]
+    if "tickets" in past:
+        final = past["tickets"]["category"].where(~past["tickets"]["ticket_id"].isin(changes_later), "final")
+        past["tickets"] = past["tickets"].assign(category=final)
     return {name: pd.concat([frame, later[name]]) if name in later else frame for name, frame in past.items()}
 
 
@@ -346,6 +355,14 @@ def _incidents(tables, calls):
     return tables | {"tickets": tickets, "incidents": rows}
 
 
+def _final_priority(tables, calls):
+    """The table holds what the priority became at the call; the log says what it was before."""
+    tables = _final(tables, calls, priority=lambda _, calls: np.where(calls, "1", "3"))
+    called = tables["tickets"].loc[calls, ["ticket_id", "opened_at"]]
+    rows = called.assign(event_id="p" + called["ticket_id"], field="priority", old_value="3", new_value="1")
+    return tables | {"ticket_events": rows.assign(occurred_at=rows.pop("opened_at") + pd.Timedelta(hours=1.3))}
+
+
 def _after_the_call(tables, calls):
     called = tables["touchpoints"][tables["touchpoints"]["stage"] == "phone"]
     more = called.assign(
@@ -366,6 +383,7 @@ LEAKS = {
     "resolver": lambda t, c: _later(t, c, "resolved_by", 0.1),
     "text of a later comment": lambda t, c: _later(t, c, "comments", 1.2),
     "post-outcome change": lambda t, c: _later(t, c, "assignment_group", 1.2),
+    "final value of a field that changes": _final_priority,
     "future incident": _incidents,
     "post-outcome touch": _after_the_call,
 }
@@ -384,6 +402,39 @@ def test_a_planted_leak_changes_no_forecast(opened, planted, planted_tables, lea
     assert found.features == planted.features
     ours, theirs = (part.set_index("touchpoint_id")["chance"] for part in (found.table, planted.table))
     assert ours.reindex(theirs.index).to_numpy() == pytest.approx(theirs.to_numpy(), abs=1e-9)
+
+
+def test_a_visitor_who_is_linked_at_the_call_does_not_tell_that_there_will_be_one(opened):
+    """Calls are chance. Who calls gives a name, which joins what the visitors did before: at the time nobody knew."""
+    rng = np.random.default_rng(0)
+    rows, links = [], []
+    for i in range(900):
+        rows += [(None, 3 * i + k, "help", {"user_id": None, "visitor_id": f"v{k}-{i}"}) for k in range(2)]
+        if rng.random() < 0.3:
+            rows.append((None, 3 * i + 2, "phone", {"user_id": f"u{i}", "visitor_id": None}))
+            links += [(f"v{k}-{i}", f"u{i}", hour(3 * i + 2.1)) for k in range(2)]
+    tables = {"touchpoints": touches(rows), "identities": pd.DataFrame(links, columns=["visitor_id", "user_id", "linked_at"])}
+    dataset = opened(tables, observed_until=hour(4000))
+    assert "0 of" in escalation.fit(dataset).why_not  # no visitor was ever seen to call
+    known = escalation.as_known(dataset)
+    assert known is not dataset
+    assert escalation.as_known(known) is known
+    assert escalation.leak_probe(dataset, cuts=2)["n_differ"].sum() == 0
+    early = opened(tables | {"identities": tables["identities"].assign(linked_at=hour(-1))}, "early", observed_until=hour(4000))
+    assert escalation.as_known(early) is early
+    assert escalation.fit(early).metrics["auc"]["value"] > 0.8  # where it was known, it may be used
+
+
+def test_before_its_first_logged_change_a_field_has_the_old_value_of_that_change(opened):
+    tickets = pd.DataFrame({"ticket_id": ["k", "l"], "case_id": ["a", "b"], "opened_at": [hour(0)] * 2, "priority": ["1", "2"]})
+    rows = [("a", 1, "help", {}), ("a", 5, "agent", {}), ("b", 1, "help", {})]
+    logged = opened(
+        {"touchpoints": touches(rows), "tickets": tickets, "ticket_events": changes([("k", 4, "priority", "3", "1")])}
+    )
+    assert known(logged)["priority.value"].tolist() == ["3", "1", "2"]
+    never_old = changes([("k", 4, "priority", None, "1")])
+    silent = opened({"touchpoints": touches(rows), "tickets": tickets, "ticket_events": never_old}, "silent")
+    assert known(silent)["priority.value"].isna().tolist() == [True, False, True]
 
 
 def test_what_comes_after_the_split_teaches_nothing_not_even_which_words_are_telling(opened, planted, planted_tables):
@@ -1057,3 +1108,40 @@ def test_older_training_cases_that_all_escalated_can_be_learned_from(kind):
     told = pd.DataFrame({"mood.last": np.random.default_rng(0).normal(size=n)})
     model = choosing.fitted(kind, told, known, np.arange(n), 0)
     assert np.isfinite(model.chance(told)).all()
+
+
+def _busy_world(opened, n_applications, n=400):
+    """Cases at as many applications, each with a ticket that has a category, and a log of changes."""
+    tables = planted_world(n)
+    tables.pop("_calls")
+    touch, tickets = tables["touchpoints"], tables["tickets"]
+    of = touch["case_id"].str[1:].astype(int) % n_applications
+    tables["touchpoints"] = touch.assign(application_id=[f"a{i}" for i in of])
+    tables["tickets"] = tickets.assign(category=[("x", "y")[i % 2] for i in range(n)])
+    told = [
+        (f"k{i}", 1.5 * i + 0.1 * k, "priority", ("1", "2")[k - 1] if k else None, str(k)) for i in range(n) for k in (0, 1)
+    ]
+    tables["ticket_events"] = changes(told)
+    return opened(tables | more, name=f"busy{n_applications}{'-'.join(more)}", observed_until=hour(1.5 * n))
+
+
+def test_a_kept_forecast_reads_later_data_in_which_columns_are_empty_or_words_are_few(opened):
+    learned = escalation.fit(_busy_world(opened, 25)).kept
+    assert "application.past" in learned.model.features
+    assert not escalation.again(learned, _busy_world(opened, 18)).why_not
+    reads = replace(
+        learned, model=replace(learned.model, words={**learned.model.words, "category.value": pd.Index(["x"])})
+    )  # as if it read the category, and how often it changed
+    reads = replace(reads, model=replace(reads.model, numbers=(*reads.model.numbers, "category.n_changes")))
+    world = _busy_world(opened, 25)
+    empty = dict(world.tables) | {"tickets": world.tables["tickets"].assign(category=pd.Series(pd.NA, dtype="str"))}
+    log = eventlog.compile(world)
+    found = features.moments(log, SimpleNamespace(tables=empty)).features
+    assert "category.value" not in found
+    full = later._completed(found, reads.model, SimpleNamespace(tables=empty))
+    assert full["category.value"].isna().all() and full["category.n_changes"].isna().all()
+    assert full["category.value"].dtype == "str" and full["category.n_changes"].dtype == float
+    assert np.isfinite(learned.model.chance(full)).all()
+    absent = empty | {"tickets": empty["tickets"].drop(columns="category")}
+    with pytest.raises(DataError, match=r"reads: category\.value\. Fit it again .* or add the column category of tickets"):
+        later._completed(found, reads.model, SimpleNamespace(tables=absent))

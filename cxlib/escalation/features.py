@@ -5,7 +5,7 @@ A column is called GROUP.NAME, such as ``mood.mean``; the columns of one group s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +45,13 @@ class Moments:
     features: pd.DataFrame
 
 
-def moments(log: EventLog, dataset: Dataset) -> Moments:
+def moments(log: EventLog, dataset: Dataset, wanted: Collection[str] = ()) -> Moments:
     """What was known at each touch, and is a prediction asked for there?
 
     Asked for is a touch at `problem_from` or further right, left of the escalation stage, before the case's first touch there,
     while the case's ticket is open. Known is what carries the touch's time or an earlier one; at the same time, `seq` decides
     where both sides have it. A touch at the very time of the escalation is not before it unless `seq` says so.
+    `wanted` are features that are made even where these data alone would not ask for them (see `of_the_like`).
     """
     touch = _touches(log, dataset.tables)
     ticket = ticket_then(touch, dataset.tables)
@@ -62,7 +63,7 @@ def moments(log: EventLog, dataset: Dataset) -> Moments:
         history(log, touch),
         load(log),
         incidents(asks["application.value"], touch["at"].to_numpy(), dataset.tables),
-        of_the_like(log, touch, words),
+        of_the_like(log, touch, words, wanted),
         age_against_usual(log, touch, tickets.get("category.value")),
     ]
     parts = [_path(log), _mood(log), _time(log), asks, tickets, *beyond]

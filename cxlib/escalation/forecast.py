@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -240,12 +240,14 @@ def described(log: eventlog.EventLog, dataset: Dataset) -> dict[str, object]:
     return {"name": dataset.settings.name, "fingerprint": dataset.fingerprint} | period | size
 
 
-def told(dataset: Dataset, target: str | None, horizon: str | None) -> tuple[eventlog.EventLog, Moments]:
+def told(
+    dataset: Dataset, target: str | None, horizon: str | None, wanted: Collection[str] = ()
+) -> tuple[eventlog.EventLog, Moments]:
     """The log whose escalation stage is the target, and what was known at each of its moments."""
     if overdue.is_asked(dataset, target):
-        return overdue.tickets_due(dataset, horizon or overdue.WITHIN)
+        return overdue.tickets_due(dataset, horizon or overdue.WITHIN, wanted)
     log = aimed(eventlog.compile(dataset), target)
-    return log, moments(log, dataset)
+    return log, moments(log, dataset, wanted)
 
 
 def aimed(log: eventlog.EventLog, target: str | None) -> eventlog.EventLog:

@@ -11,6 +11,8 @@ from cxlib.escalation import forecast, judging, subject
 from cxlib.escalation.forecast import Escalation
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import outcomes
+from cxlib.escalation.models import Model
+from cxlib.escalation.overdue import LIKE
 from cxlib.escalation.review import Review, label_of, review_list
 from cxlib.redact import gazetteer
 from cxlib.schema import DataError, duration
@@ -31,12 +33,12 @@ def again(kept: Forecaster, dataset: Dataset, seed: int = 0) -> Escalation:
     Raises
     ------
     DataError
-        If the data set lacks what the forecast reads, or its stage.
+        If the data set lacks a table or column that the forecast reads, or its stage. One that is there but empty is missing.
     """
-    log, known = forecast.told(dataset, kept.target, kept.horizon)
-    known = known if kept.book is None else subject.with_themes(known, log, dataset, kept.book)
-    if missing := sorted(set(kept.model.features) - set(known.features)):
-        raise DataError(f"the data set lacks what the forecast reads: {', '.join(missing)}. Fit it again with --fit")
+    reads = kept.model.features
+    log, known = forecast.told(dataset, kept.target, kept.horizon, reads)
+    known = known if kept.book is None else subject.with_themes(known, log, dataset, kept.book, reads)
+    known = replace(known, features=_completed(known.features, kept.model, dataset))
     keys = known.keys.assign(escalated_at=forecast.escalated_at(log, known.keys))
     within = None if kept.horizon is None else duration(kept.horizon, "horizon")
     is_newer = (keys["at_risk"] & (keys["began"] >= kept.split_at)).to_numpy()
@@ -69,6 +71,39 @@ def again(kept: Forecaster, dataset: Dataset, seed: int = 0) -> Escalation:
     )
 
 
+def _completed(features: pd.DataFrame, model: Model, dataset: Dataset) -> pd.DataFrame:
+    """With a column of missing values for each feature that the model reads and that nothing in these data has a value of.
+
+    Where even the table or the column is absent it is another kind of data, of which the forecast may know nothing: DataError.
+    """
+    empty = sorted(set(model.features) - set(features))
+    if absent := {name: what for name in empty if (what := _absent(name, dataset))}:
+        raise DataError(
+            f"the data set lacks what the forecast reads: {', '.join(absent)}. Fit it again with --fit, or add "
+            f"{', '.join(dict.fromkeys(absent.values()))}"
+        )
+    columns = {name: pd.Series(pd.NA if name in model.words else np.nan, features.index) for name in empty}
+    return features.assign(**{name: column.astype("str" if name in model.words else float) for name, column in columns.items()})
+
+
+def _absent(feature: str, dataset: Dataset) -> str:
+    """The table or column that is not there, without which this feature cannot be; empty if there only is no value in it."""
+    group, what = feature.split(".", 1)
+    if group == "stage":
+        return f"the stage {what.removeprefix('n_')}"
+    if what in ("n_changes", "n_returns"):
+        needs = [("ticket_events", "field")]
+    elif group.startswith("overdue_by_"):
+        needs = [("tickets", column) for column in LIKE.get(group.removeprefix("overdue_by_"), ())]
+    else:
+        needs = [_MADE_OF.get(group, ("tickets", group))]
+    events = dataset.tables.get("ticket_events", pd.DataFrame())
+    logged = set(events["field"].dropna().unique()) if "field" in events else set()
+    lacking = [need for need in needs if need[1] not in dataset.tables.get(need[0], ()) and need[1] not in logged]
+    return ", ".join(f"the column {column} of {table}" for table, column in lacking)
+
+
+_MADE_OF = {"ticket": ("tickets", "opened_at"), "incident": ("incidents", "application_id")}
 _SINCE = {"held_out": "the cases that began since the forecast was fitted and"}
 
 

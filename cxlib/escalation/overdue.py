@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -38,7 +38,7 @@ def is_asked(dataset: Dataset, target: str | None) -> bool:
     return target == OVERDUE and OVERDUE not in dataset.settings.stages
 
 
-def tickets_due(dataset: Dataset, within: str = WITHIN) -> tuple[EventLog, Moments]:
+def tickets_due(dataset: Dataset, within: str = WITHIN, wanted: Collection[str] = ()) -> tuple[EventLog, Moments]:
     """Tickets as journeys to being overdue, and what was known at each moment: what `fit` learns from for target="overdue".
 
     Parameters
@@ -73,9 +73,9 @@ def tickets_due(dataset: Dataset, within: str = WITHIN) -> tuple[EventLog, Momen
     log = eventlog.compile(touches, settings=settings)
     is_over = np.isin(log.stage, (0, log.escalation))
     log = replace(log, case_open=~np.logical_or.reduceat(is_over, log.case_start[:-1]))
-    tickets = dataset.tables["tickets"]
-    tables = dict(dataset.tables) | {"touchpoints": touches, "tickets": tickets.assign(case_id=tickets["ticket_id"])}
-    known = moments(log, replace(dataset, tables=cast(Tables, tables)))
+    of_ticket = dataset.tables["tickets"].assign(case_id=tickets["ticket_id"])
+    tables = dict(dataset.tables) | {"touchpoints": touches, "tickets": of_ticket}
+    known = moments(log, replace(dataset, tables=cast(Tables, tables)), wanted)
     is_open = known.keys["is_open"] & ~is_over
     keys = known.keys.assign(is_open=is_open, at_risk=known.keys["at_risk"] & is_open)
     return log, Moments(keys, pd.concat([known.features, record(tickets, keys)], axis=1))
@@ -88,6 +88,56 @@ def _dated(tables: Mapping[str, pd.DataFrame], within: str) -> pd.DataFrame:
     usable = times["opened"].notna() & (times["due"] > times["opened"]) & ~(times["done"] < times["opened"])
     if not usable.any():
         raise DataError(
+def first_missed(tables: Mapping[str, pd.DataFrame], zone: str = "UTC") -> pd.DataFrame:
+    """The tickets with due_at as it stood when it first passed, and first_due_at as it was first promised.
+
+    Each logged due_at (ticket_events, ISO 8601, in the zone where it names none) stands until the next; without a log the
+    table's own always stood. One that is set to a time already past passes when it is set.
+
+    Examples
+    --------
+    Promised for 4 o'clock; at 5, too late, for 9. It was missed at 4.
+
+    >>> at = lambda hour: pd.to_datetime([hour], unit="h", utc=True)
+    >>> tickets = pd.DataFrame({"ticket_id": ["a"], "opened_at": at(0), "due_at": at(9)})
+    >>> change = {"ticket_id": ["a"], "occurred_at": at(5), "field": ["due_at"], "old_value": ["1970-01-01T04:00Z"]}
+    >>> log = pd.DataFrame(change | {"new_value": ["1970-01-01T09:00Z"]})
+    >>> first_missed({"tickets": tickets, "ticket_events": log})["due_at"].dt.hour.tolist()
+    [4]
+    """
+    tickets = tables.get("tickets", pd.DataFrame({"ticket_id": []}))
+    own = tickets.reindex(columns=["due_at"])["due_at"].astype("datetime64[us, UTC]")
+    wanted = ["ticket_id", "occurred_at", "seq", "field", "old_value", "new_value"]
+    log = tables.get("ticket_events", pd.DataFrame()).reindex(columns=wanted)
+    log = log[(log["field"] == "due_at") & log["occurred_at"].notna()].sort_values(["ticket_id", "occurred_at", "seq"])
+    if log.empty:
+        return tickets.assign(due_at=own, first_due_at=own)
+    log = log.assign(since=log["occurred_at"].astype("datetime64[us, UTC]"), due=log["new_value"])
+    before = log.drop_duplicates("ticket_id").assign(since=_EARLIEST, due=lambda first: first["old_value"])
+    stood = pd.concat([before, log]).sort_values(["ticket_id", "since"], kind="stable")
+    stood["due"] = _read(stood["due"], zone)
+    until = stood.groupby("ticket_id")["since"].shift(-1)
+    stood["passed"] = stood["due"].where(stood["due"] > stood["since"], stood["since"]).where(stood["due"].notna())
+    stood = stood.dropna(subset=["passed"]).assign(until=until)
+    passed = stood[~(stood["passed"] >= stood["until"])].groupby("ticket_id")["passed"].first()
+    first = stood.groupby("ticket_id")["due"].first()
+    is_logged = tickets["ticket_id"].isin(log["ticket_id"])
+    return tickets.assign(
+        due_at=own.where(~is_logged, tickets["ticket_id"].map(passed)),
+        first_due_at=own.where(~is_logged, tickets["ticket_id"].map(first)),
+    )
+
+
+def _read(text: pd.Series, zone: str) -> pd.Series:
+    """Times from a log of changes, which is kept as text."""
+    text = text.astype("str")
+    at = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce").astype("datetime64[us, UTC]")
+    if (odd := text[at.isna() & text.notna()]).any():
+        raise DataError(f"ticket_events change due_at to {odd.iloc[0]!r}, which is no time: write it as 2026-03-02T12:00:00Z")
+    local = at.dt.tz_localize(None).dt.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").dt.tz_convert("UTC")
+    return at.where(text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", na=False), local)
+
+
             "target=overdue needs tickets with an opened_at and a later due_at, and there are none: "
             "map the time by which a ticket was promised, --map due_at=THEIR COLUMN, when importing"
         )

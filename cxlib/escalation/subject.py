@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -37,8 +39,11 @@ def learned(dataset: Dataset, before: int, seed: int = 0) -> themes.Codebook:
     return themes.fit(said.tolist(), text_model="lexical", seed=seed)
 
 
-def with_themes(known: Moments, log: EventLog, dataset: Dataset, book: themes.Codebook) -> Moments:
-    """The moments with what each ticket is about: theme.value, and theme.past where there are many (see `of_the_like`).
+def with_themes(
+    known: Moments, log: EventLog, dataset: Dataset, book: themes.Codebook, wanted: Collection[str] = ()
+) -> Moments:
+    """The moments with what each ticket is about: theme.value, and theme.past where there are many or it is `wanted` (see
+    `of_the_like`).
 
     A ticket's text is known from its opening on, as its other columns are; what is written later is not read.
     """
@@ -47,4 +52,4 @@ def with_themes(known: Moments, log: EventLog, dataset: Dataset, book: themes.Co
     tickets = dataset.tables["tickets"]["ticket_id"] if "tickets" in dataset.tables else pd.Series([], dtype="str")
     ticket = known.keys.get("ticket_id", pd.Series(np.nan, index=known.keys.index))
     theme = ticket.map(of_ticket.set_axis(tickets.to_numpy())).astype("str").rename("theme.value").to_frame()
-    return Moments(known.keys, pd.concat([known.features, theme, of_the_like(log, known.keys, theme)], axis=1))
+    return Moments(known.keys, pd.concat([known.features, theme, of_the_like(log, known.keys, theme, wanted)], axis=1))

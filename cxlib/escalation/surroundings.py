@@ -5,7 +5,7 @@ Everything counts events that lie before the touch; what happens at its very tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -126,8 +126,9 @@ def _microseconds(times: pd.Series) -> np.ndarray:
     return times.astype("datetime64[us, UTC]").astype("int64").to_numpy()
 
 
-def of_the_like(log: EventLog, touch: pd.DataFrame, words: pd.DataFrame) -> pd.DataFrame:
-    """How often did cases escalate that showed the same word before? One column WORD.past per column with many words.
+def of_the_like(log: EventLog, touch: pd.DataFrame, words: pd.DataFrame, wanted: Collection[str] = ()) -> pd.DataFrame:
+    """How often did cases escalate that showed the same word before? One column WORD.past per column with many words, and
+    those that are `wanted` by name however few words there are.
 
     The share of earlier cases that showed it and had escalated by then, 0 to 1, with twenty cases at the overall share of that
     time added. A case does not count for itself.
@@ -142,11 +143,10 @@ def of_the_like(log: EventLog, touch: pd.DataFrame, words: pd.DataFrame) -> pd.D
     overall = _share(np.zeros(len(case), dtype=int), case, at, called, 0.0, 0)
     found = {}
     for name in words:
-        if words[name].nunique() > _MANY:
+        past = name.split(".")[0] + ".past"
+        if words[name].nunique() > _MANY or past in wanted:
             code, _ = pd.factorize(words[name])
-            found[name.split(".")[0] + ".past"] = np.where(
-                code >= 0, _share(code, case, at, called, overall, _PRIOR), np.nan
-            ).round(9)
+            found[past] = np.where(code >= 0, _share(code, case, at, called, overall, _PRIOR), np.nan).round(9)
     return pd.DataFrame(found, index=touch.index)
 
 
