@@ -15,10 +15,12 @@ from cxlib import escalation, open_dataset, store
 from cxlib.cli import main
 from cxlib.escalation import card, choosing, decisions, judging, later, scores, steps
 from cxlib.figures import decisions as figures
+from cxlib.figures import draw_auc_by_stage
 from cxlib.reports import check_parameters
 from cxlib.schema import DataError
 from cxlib.words import decisions as words
 from cxlib.words import escalation as more_words
+from cxlib.words.numbers import percent
 
 __all__ = ["opened", "planted", "planted_data", "planted_tables"]  # fixtures
 
@@ -116,6 +118,7 @@ def test_a_decision_draws_its_tables_and_says_them(planted):
     said = words.say_decision(planted, decision, planted.top(10))
     assert f"a review pays from a chance of {100 * decision.threshold:.1f} % on" in said
     assert "assumed, not measured" in said
+    assert f"greatest where {percent(decision.best)} of the moments are reviewed" in said and "On these cases the" in said
     never = escalation.decide(planted, cost_call=2, cost_review=1, averted=0.4)
     assert "no review pays" in words.say_decision(planted, never, planted.top(10))
     assert never.at_costs.set_index("policy").loc["forecast", "saving"] == 0
@@ -140,6 +143,31 @@ def test_lift_is_precision_over_the_share_of_all(planted):
     review = planted.top(15)
     assert review.lift[0] == pytest.approx(review.precision / planted.overall["share"])
     assert review.lift[1] <= review.lift[0] <= review.lift[2]
+
+
+# ---- the sentences say what they count
+
+
+def test_the_gain_is_said_of_the_held_out_moments_not_of_the_list(planted):
+    review = planted.top(15)
+    said = more_words.say_gain(planted, review)
+    assert "Among the held-out moments" in said and "times as many as at random" in said
+    assert "list" not in said
+
+
+def test_sentences_name_the_escalation_and_the_horizon(planted):
+    result, review = replace(planted, escalation="visit", horizon="7d"), planted.top(10)
+    decisions_said = [
+        words.say_decision(result, escalation.decide(result, *costs), review) for costs in [(14, 1, 0.3), (2, 1, 0.4)]
+    ]
+    assert all("for a case that reaches visit" in said and "call" not in said for said in decisions_said)
+    assert "sure to reach visit" in decisions_said[1]
+    said = more_words.say_escalation(result, review)
+    assert "expected to reach visit within 7 days of their newest touch**" in said
+    assert "ranks a moment whose case reached visit within 7 days above one whose case did not" in said
+    assert "newest touch" not in more_words.say_escalation(replace(result, horizon=None), review)
+    assert "moments" in draw_auc_by_stage(planted).get_xlabel()
+    assert words.say_within(None, "visit") == words.say_by_horizon(pd.DataFrame(), "visit")
 
 
 # ---- segments
@@ -290,8 +318,8 @@ def test_a_report_uses_a_kept_forecast_without_learning(planted, planted_data, t
     assert main([*asked, "-p", "averted=0.5"]) == 0
     page = (tmp_path / "r" / "latest" / "3_who_will_call.html").read_text(encoding="utf-8")
     assert "Learned earlier from cases before the split" in page
-    assert "Not asked of a forecast that is kept" in page
-    assert "50.0 % of the reviewed calls averted" in page
+    assert "50.0 % of the reviewed escalations averted" in page
+    assert page.count("Not asked of a forecast that is kept") == 2, "neither by horizon nor within how long"
     assert "<summary>Show the card</summary>" in page
 
 
@@ -319,26 +347,37 @@ EFFECTS = pd.DataFrame(
 def test_a_step_is_suggested_only_where_its_band_holds_no_zero():
     step = steps.step_left(EFFECTS, "phone")
     assert step.proven["outcome"].tolist() == ["hours"]
-    assert step.at("agent") == "settle it at agent: -9.8 hours (-15.0 to -4.7)"
-    assert step.at("chatbot") == "bring it to agent: -9.8 hours (-15.0 to -4.7)"
-    assert steps.step_left(EFFECTS, "agent").at("chatbot") == steps.NO_STEP
+    assert step.at("agent", 0.1) == "settle it at agent: -9.8 hours (-15.0 to -4.7)"
+    assert steps.step_left(EFFECTS, "agent").at("chatbot", 0.9) == steps.NO_STEP
     assert steps.step_left(EFFECTS, "visit") is None
     assert steps.step_left(pd.DataFrame(), "phone") is None
 
 
+def test_a_step_to_the_right_or_below_the_costs_threshold_is_not_suggested():
+    step = steps.step_left(EFFECTS, "phone", 0.2)
+    assert [step.at(stage, 0.9) for stage in ("product", "help", "chatbot")] == [steps.NO_STEP] * 3
+    assert step.at("agent", 0.19) == steps.NO_STEP
+    assert step.at("agent", 0.2).startswith("settle it at agent")
+
+
 def test_what_gets_worse_is_said_with_the_step_and_alone_it_is_no_step():
     worse = EFFECTS.assign(band_low=EFFECTS["band_low"].mask(EFFECTS["outcome"] == "return", 0.005))
-    assert steps.step_left(worse, "phone").at("agent").endswith("; but +1.6 points of returns (+0.5 to +10.0)")
+    assert steps.step_left(worse, "phone").at("agent", 1.0).endswith("; but +1.6 points of returns (+0.5 to +10.0)")
     only = worse[worse["outcome"] == "return"]
-    assert steps.step_left(only, "phone").at("agent") == steps.NO_STEP
+    assert steps.step_left(only, "phone").at("agent", 1.0) == steps.NO_STEP
 
 
 def test_the_review_list_carries_the_step_of_each_case(planted):
-    review = escalation.review_list(planted, 12, EFFECTS)
-    for row in review.table.itertuples():
-        assert row.step_left.startswith("settle it" if row.stage == "agent" else "bring it")
+    review = planted.top(12, EFFECTS.assign(target="help"))  # its open cases are at help
+    table = review.table
+    assert (table["step_left"] != steps.NO_STEP).tolist() == (table["stage"] == "help").tolist()
     assert set(planted.top(12).table["step_left"]) == {steps.NO_STEP}
-    assert "by ending at agent instead of phone" in words.say_step(review)
+    n = int((table["stage"] == "help").sum())
+    assert f"suggested for **{n} of 12 listed cases**: those now at help. They" in words.say_step(review)
+    assert "By ending at help instead of phone" in words.say_step(review)
+    paying = planted.top(12, EFFECTS.assign(target="help"), float(table["chance"].iloc[3]))
+    n = int((table["stage"].head(4) == "help").sum())
+    assert f"**{n} of 12 listed cases**: those now at help with a chance of at least" in words.say_step(paying)
     assert "No step is suggested" in words.say_step(planted.top(3))
     assert more_words.review_table(review)["step left"].tolist() == review.table["step_left"].tolist()
 

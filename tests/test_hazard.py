@@ -102,10 +102,11 @@ def test_the_spans_are_said_with_what_was_forecast_and_observed():
             "n": [90, 80],
         }
     )
-    said = words.say_within(hazard.Within(table, ("1d", "7d"), None))
+    said = words.say_within(hazard.Within(table, ("1d", "7d"), None), "phone")
     assert "within 1 day 10.0 % forecast, 12.0 % (95 %: 9.0-15.0) observed (n = 90)" in said
+    assert said.startswith("Of the held-out moments, reached phone: ")
     assert said.endswith("It lies outside for 7 days.")
     assert (
-        words.say_within(hazard.Within(table.iloc[:0], (), None, "too few: no model is fitted"))
+        words.say_within(hazard.Within(table.iloc[:0], (), None, "too few: no model is fitted"), "phone")
         == "Too few: no model is fitted."
     )

@@ -256,6 +256,6 @@ def test_a_probe_that_compares_nothing_is_refused(data):
 
 def test_a_replay_is_said_and_a_feature_that_differs_is_named(data):
     probe = escalation.leak_probe(data, cuts=1)
-    assert words.say_replay(probe).endswith("None saw the future.")
+    assert words.say_replay(probe).endswith(f"none of {len(probe)} features differs at these cuts.")
     off = probe.assign(n_differ=[3, *[0] * (len(probe) - 1)])
     assert f"**1 of {len(probe)} features differ** (stage at 3 moments)" in words.say_replay(off)

@@ -83,11 +83,11 @@ class Escalation:
         """What the model reads."""
         return self.kept.model.features if self.kept else ()
 
-    def top(self, capacity: int = 40, effects: pd.DataFrame | None = None) -> Review:
+    def top(self, capacity: int = 40, effects: pd.DataFrame | None = None, threshold: float = 0.0) -> Review:
         """The open cases most likely to escalate, with reasons: see `review_list`."""
         from cxlib.escalation.review import review_list
 
-        return review_list(self, capacity, effects)
+        return review_list(self, capacity, effects, threshold)
 
     def card(self) -> str:
         """What was learned from what, how good it is and what it cannot say, as Markdown: see `card.model_card`."""

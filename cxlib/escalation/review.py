@@ -81,7 +81,7 @@ class Review:
         return value, low, high
 
 
-def review_list(result: Escalation, capacity: int = 40, effects: pd.DataFrame | None = None) -> Review:
+def review_list(result: Escalation, capacity: int = 40, effects: pd.DataFrame | None = None, threshold: float = 0.0) -> Review:
     """Which open cases are most likely to escalate, and why?
 
     Parameters
@@ -90,6 +90,8 @@ def review_list(result: Escalation, capacity: int = 40, effects: pd.DataFrame | 
         How many cases can be reviewed at once (at least 1).
     effects : DataFrame, optional
         What ending one stage further left changes: `journey.left_moves(log, known).table`. Without it no step is suggested.
+    threshold : float
+        The chance from which on a step is suggested, such as `Decision.threshold`.
 
     Notes
     -----
@@ -102,7 +104,7 @@ def review_list(result: Escalation, capacity: int = 40, effects: pd.DataFrame | 
         raise DataError(f"capacity={capacity} leaves nothing to review: give the number of cases, at least 1")
     ranked = result.waiting.sort_values(["chance", "case_id"], ascending=[False, True])
     top = ranked.head(capacity)
-    step = None if effects is None else step_left(effects, result.escalation)
+    step = None if effects is None else step_left(effects, result.escalation, threshold)
     p = top["chance"].to_numpy(dtype=float)
     low, high = count_range(p, result.kept.correction[1] if result.kept else 0.0)
     table = pd.DataFrame(
@@ -114,7 +116,7 @@ def review_list(result: Escalation, capacity: int = 40, effects: pd.DataFrame | 
             "chance_then": top["chance_then"].to_numpy(dtype=float),
             "chance": p,
             "reasons": _reasons(result, top),
-            "step_left": [step.at(stage) if step else NO_STEP for stage in top["stage"]],
+            "step_left": [step.at(stage, now) if step else NO_STEP for stage, now in zip(top["stage"], p, strict=True)],
         }
     )
     return Review(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-NO_STEP = "no step with a proven effect"
+NO_STEP = "none"
 GAINS = {"hours": -1, "mood": 1, "return": -1}  # which way is better: sooner over, a better mood, fewer who come back
 
 
@@ -15,30 +15,33 @@ class Step:
     """Ending at `target` instead of at `source`, its right neighbour: what it changes on average.
 
     `proven`: one row per outcome whose band holds no zero: outcome, effect, low, high (the band), n_source, n_target, is_gain.
-    `asked` counts the outcomes that were looked at.
+    `asked` counts the outcomes that were looked at, `threshold` is the chance (0 to 1) from which on it is suggested.
     """
 
     source: str
     target: str
     proven: pd.DataFrame
     asked: int
+    threshold: float = 0.0
 
     @property
     def is_supported(self) -> bool:
         """Is any change for the better proven?"""
         return bool(self.proven["is_gain"].any())
 
-    def at(self, stage: str) -> str:
-        """What the list suggests for a case that is at `stage` now."""
-        if not self.is_supported:
+    def at(self, stage: str, chance: float) -> str:
+        """What the list suggests for a case that is at `stage` now and reaches `source` with this chance.
+
+        Only a case at `target` can be kept from going on to `source`; from further left `target` is a step to the right.
+        """
+        if not self.is_supported or stage != self.target or chance < self.threshold:
             return NO_STEP
         better, worse = (self.proven[self.proven["is_gain"] == side] for side in (True, False))
-        verb = "settle it at" if stage == self.target else "bring it to"
         price = f"; but {_listed(worse)}" if len(worse) else ""
-        return f"{verb} {self.target}: {_listed(better)}{price}"
+        return f"settle it at {self.target}: {_listed(better)}{price}"
 
 
-def step_left(effects: pd.DataFrame, escalation: str) -> Step | None:
+def step_left(effects: pd.DataFrame, escalation: str, threshold: float = 0.0) -> Step | None:
     """What is gained by ending one stage left of the escalation stage, where an open case of the list is heading?
 
     Parameters
@@ -47,6 +50,8 @@ def step_left(effects: pd.DataFrame, escalation: str) -> Step | None:
         `journey.left_moves(log, known).table`.
     escalation : str
         The stage that is forecast.
+    threshold : float
+        The chance from which on the step is suggested, such as that from which on a review pays (`Decision.threshold`).
 
     Returns
     -------
@@ -61,8 +66,8 @@ def step_left(effects: pd.DataFrame, escalation: str) -> Step | None:
 
     >>> row = {"source": "phone", "target": "agent", "effect": -9.8, "band_low": -15.0, "band_high": -4.7}
     >>> step = step_left(pd.DataFrame([row | {"outcome": "hours", "n_source": 835, "n_target": 1535}]), "phone")
-    >>> step.at("agent"), step.at("help")
-    ('settle it at agent: -9.8 hours (-15.0 to -4.7)', 'bring it to agent: -9.8 hours (-15.0 to -4.7)')
+    >>> step.at("agent", 0.3), step.at("help", 0.3)
+    ('settle it at agent: -9.8 hours (-15.0 to -4.7)', 'none')
     """
     rows = effects[effects["source"] == escalation] if len(effects) else effects
     if rows.empty:
@@ -71,7 +76,7 @@ def step_left(effects: pd.DataFrame, escalation: str) -> Step | None:
     proven = rows[(rows["low"] > 0) | (rows["high"] < 0)]
     proven = proven[["outcome", "effect", "low", "high", "n_source", "n_target"]].reset_index(drop=True)
     proven = proven.assign(is_gain=proven["effect"] * proven["outcome"].map(GAINS).astype(float) > 0)
-    return Step(escalation, str(rows["target"].iloc[0]), proven, int(rows["effect"].notna().sum()))
+    return Step(escalation, str(rows["target"].iloc[0]), proven, int(rows["effect"].notna().sum()), threshold)
 
 
 def _listed(rows: pd.DataFrame) -> str:

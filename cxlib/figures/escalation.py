@@ -22,13 +22,13 @@ def draw_gain(result: Escalation, review: Review, ax: Axes | None = None) -> Axe
     ax.plot([review.reviewed] * 2, [0, review.caught], color=INK, linewidth=1)
     ax.plot([review.reviewed], [review.caught], "o", color=INK, markersize=5)
     ax.annotate(
-        f"{review.capacity:,} cases ({review.reviewed:.1%})\ncatch {review.caught:.1%}",
+        f"{review.reviewed:.1%}, as {review.capacity:,} cases are,\ncatch {review.caught:.1%}",
         (review.reviewed, review.caught),
         xytext=(10, -28) if review.caught > 0.2 else (10, 4),
         textcoords="offset points",
         color=INK,
     )
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="reviewed, highest chances first")
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="held-out moments reviewed, highest chances first")
     ax.set_ylabel(f"caught, of those that reached {plain(result.escalation, 24)}\n(n = {result.overall['n']:,} held-out cases)")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -68,7 +68,7 @@ def draw_auc_by_stage(result: Escalation, ax: Axes | None = None) -> Axes:
     ax.set(
         xlim=(0.4, 1),
         ylim=(-0.6, len(table) - 0.2),
-        xlabel="AUC: chance that of two cases the one that escalates is ranked higher",
+        xlabel="AUC: chance that of two moments the one whose case escalates is ranked higher",
     )
     return ax
 

@@ -7,7 +7,7 @@ import re
 import pandas as pd
 
 from cxlib.escalation import Decision, Escalation, Review, Within, health, label_of
-from cxlib.escalation.steps import GAINS, said_effect
+from cxlib.escalation.steps import GAINS, NO_STEP, said_effect
 from cxlib.redact import escape
 from cxlib.schema import spelled
 from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
@@ -17,13 +17,15 @@ def say_decision(result: Escalation, decision: Decision, review: Review) -> str:
     """From which chance on a review pays, what that saves beside plain policies, and how many cases that is today."""
     if result.kept is None:
         return f"Nothing to decide on: {escape(result.why_not)}."
+    whom = escape(result.escalation)
     costs = (
-        f"At {money(decision.cost_call)} for a call, {money(decision.cost_review)} for a review and "
-        f"{percent(decision.averted)} of the reviewed calls averted"
+        f"At {money(decision.cost_call)} for a case that reaches {whom}, {money(decision.cost_review)} for a review and "
+        f"{percent(decision.averted)} of the reviewed escalations averted"
     )
     if decision.threshold >= 1:
         return (
-            f"**{costs}, no review pays**: it costs more than what it averts on average, even of a case that is sure to call."
+            f"**{costs}, no review pays**: it costs more than what it averts on average, even of a case that is sure to reach "
+            f"{whom}."
         )
     pays = f"**{costs}, a review pays from a chance of {percent(decision.threshold)} on.**"
     return " ".join(filter(None, (pays, _held_out(decision), _now(decision, review), _assumed(decision, review))))
@@ -61,11 +63,12 @@ def _held_out(decision: Decision) -> str:
     row = others.loc[best]
     return (
         f"On the held-out cases, reviewing {percent(ours['reviewed'])} of the moments, those from there on, would have saved "
-        f"**{money(ours['saving'])} per 100 cases** (95 %: {money(ours['low'])} to {money(ours['high'])}, n = "
+        f"**{money(ours['saving'])} per 100 of these cases** (95 %: {money(ours['low'])} to {money(ours['high'])}, n = "
         f"{plural(ours['n'], 'case')}); reviewing all {money(others.loc['review all', 'saving'])}, the best plain policy "
         f"({best}) {money(row['saving'])}. The forecast saves {clear} more than these ({money(row['gain'])} more than the "
-        f"best, 95 %: {money(row['gain_low'])} to {money(row['gain_high'])}). The saving is greatest at "
-        f"{percent(decision.best)} reviewed (95 %: {between(decision.best_low, decision.best_high)})."
+        f"best, 95 %: {money(row['gain_low'])} to {money(row['gain_high'])}). On these cases the "
+        f"saving is greatest where {percent(decision.best)} of the moments are reviewed (95 %: "
+        f"{between(decision.best_low, decision.best_high)})."
     )
 
 
@@ -78,8 +81,8 @@ def _now(decision: Decision, review: Review) -> str:
     if not decision.capacity:
         return f"Of the {plural(n, 'case')} open now, none has such a chance."
     said = (
-        f"Of the {plural(n, 'case')} open now, the first **{count(decision.capacity)}** have such a chance: reviewing them is "
-        f"expected to save {_saved(today, decision.capacity)}"
+        f"Of the {plural(n, 'case')} open now, the first **{count(decision.capacity)}** have such a chance, after the silence "
+        f"since their newest touch: reviewing them is expected to save {_saved(today, decision.capacity)}"
     )
     same = reviewed == decision.capacity
     return f"{said}{'' if same else f'; reviewing the first {count(reviewed)}, {_saved(today, reviewed)}'}."
@@ -96,9 +99,10 @@ def _assumed(decision: Decision, review: Review) -> str:
     if not review.expected:
         return caveat
     least = decision.cost_review * len(review.table) / (decision.cost_call * review.expected)
+    listed = f"Reviewing the {plural(len(review.table), 'open case')} listed"
     if least > 1:
-        return f"Reviewing {plural(len(review.table), 'case')} does not pay even if every call were averted. {caveat}"
-    return f"Reviewing {plural(len(review.table), 'case')} pays if at least {percent(least)} of the calls is averted. {caveat}"
+        return f"{listed} does not pay even if every escalation among them were averted. {caveat}"
+    return f"{listed} pays if at least {percent(least)} of the escalations among them are averted. {caveat}"
 
 
 def say_for_whom(result: Escalation) -> str:
@@ -139,10 +143,13 @@ def _odd(row) -> str:  # type: ignore[no-untyped-def]
     return f"{_named(row)}: {row.verdict} ({auc}mean chance {percent(row.mean_chance)}, observed {seen})"
 
 
+_KEPT = "Not asked of a forecast that is kept, since it would have to learn anew."
+
+
 def say_by_horizon(table: pd.DataFrame, escalation: str) -> str:
     """What it changes within how long an escalation must come."""
     if table.empty:
-        return "Not asked of a forecast that is kept, since it would have to learn anew."
+        return _KEPT
     known, left = table[table["auc"].notna()], table[table["auc"].isna()]
     if known.empty:
         return f"No way to count can be judged: {escape(table['why'].iloc[0])}."
@@ -171,8 +178,10 @@ def _horizon(row) -> str:  # type: ignore[no-untyped-def]
     return f"{within} {share} of the held-out moments, {auc}, n = {plural(row.n, 'case')}{unknown}"
 
 
-def say_within(found: Within) -> str:
-    """Within how long, by one model of all spans?"""
+def say_within(found: Within | None, escalation: str) -> str:
+    """Within how long, by one model of all spans? None: it was not asked, since the forecast is a kept one."""
+    if found is None:
+        return _KEPT
     if found.why_not:
         return f"{found.why_not[:1].upper()}{found.why_not[1:]}."
     rows = found.table.dropna(subset=["share"])
@@ -185,7 +194,7 @@ def say_within(found: Within) -> str:
     )
     off = [spelled(row.within) for row in rows.itertuples() if not row.low <= row.mean_chance <= row.high]
     held = "The forecast lies inside the interval each time." if not off else f"It lies outside for {' and '.join(off)}."
-    return f"Of the held-out moments: {said}. {held}"
+    return f"Of the held-out moments, reached {escape(escalation)}: {said}. {held}"
 
 
 def say_replay(probe: pd.DataFrame) -> str:
@@ -193,7 +202,7 @@ def say_replay(probe: pd.DataFrame) -> str:
     off = probe[probe["n_differ"] > 0]
     compared = f"{plural(probe['n'].max(), 'moment')} were looked at again in the data as it was then"
     if off.empty:
-        return f"{compared}, without anything that came later: all {len(probe)} features are the same. None saw the future."
+        return f"{compared}, without anything that came later: none of {len(probe)} features differs at these cuts."
     named = "; ".join(
         f"{escape(label_of(row.feature))} at {plural(row.n_differ, 'moment')}" for row in off.head(5).itertuples()
     )
@@ -218,8 +227,11 @@ def say_step(review: Review) -> str:
     n = step.proven.iloc[0]
     others = [name for name in GAINS if name not in set(step.proven["outcome"])]
     open_ = f" Not proven to change: {', '.join(others)}." if others else ""
+    pays = f" with a chance of at least {percent(step.threshold)}" if step.threshold else ""
+    n_listed, n_step = len(review.table), int((review.table["step_left"] != NO_STEP).sum())
     return (
-        f"The step is the one left of where the listed cases are heading: by {pair}, cases changed by {said} (in brackets the "
+        f"A step left is suggested for **{count(n_step)} of {plural(n_listed, 'listed case')}**: those now at {target}{pays}. "
+        f"They can be settled there instead of going on to {source}. By {pair}, cases changed by {said} (in brackets the "
         f"95 % interval, widened for what may stay hidden; n = {count(n['n_source'])} and {count(n['n_target'])})."
         f"{open_} {rest}"
     )

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cxlib.escalation import Choice, Escalation, Review, label_of
 from cxlib.redact import escape
+from cxlib.schema import spelled
 from cxlib.words.numbers import between, count, decimal, percent, plural, share_with_interval
 
 
@@ -15,10 +16,10 @@ def say_escalation(result: Escalation, review: Review) -> str:
         return f"**No forecast can be made.** {escape(result.why_not)}."
     if result.why_not:
         return f"{_met(result, review)} How good the forecast is here is not known: {escape(result.why_not)}."
-    scored, whom = result.metrics["auc"], escape(result.escalation)
+    scored, whom = result.metrics["auc"], f"{escape(result.escalation)}{_within(result)}"
     return (
-        f"{_met(result, review)} On the newest cases, held out from training, the forecast ranks a case that reached {whom} "
-        f"above one that did not {percent(scored['value'])} of the time: AUC {_with_interval(scored)}, "
+        f"{_met(result, review)} On the newest cases, held out from training, the forecast ranks a moment whose case reached "
+        f"{whom} above one whose case did not {percent(scored['value'])} of the time: AUC {_with_interval(scored)}, "
         f"n = {plural(scored['n'], 'case')} (guessing: 0.50; from a case's first "
         f"moment alone: {decimal(result.metrics['auc_first_row']['value'])}). "
         f"The mean squared error of its chances (Brier) is {_with_interval(result.metrics['brier'], 3)}, that of the base rate "
@@ -30,8 +31,9 @@ def _met(result: Escalation, review: Review) -> str:
     if not review.n_waiting:
         return "**No case is open at the end of the data**, so there is none to review."
     n, whom = f"{_about(review.expected)} of the {_about(review.expected_all)}", escape(result.escalation)
+    when = f"{_within(result)} of their newest touch" if result.horizon else ""
     seen = f"in 95 of 100 such lists {count(review.low)} to {count(review.high)} of those reviewed will"
-    return f"**Review {_of_open(review)} and meet about {n} that are expected to reach {whom}** ({seen})."
+    return f"**Review {_of_open(review)} and meet about {n} that are expected to reach {whom}{when}** ({seen})."
 
 
 def _about(n: float) -> str:
@@ -80,8 +82,8 @@ def say_scored(result: Escalation) -> str:
         return said + f"{still} still open then and counted as not escalated so far."
     unknown = n["training_unknown"] + n["held_out_unknown"]
     return said + (
-        f"Of {plural(unknown, 'moment')} more it is not yet known, since they were not watched for {escape(result.horizon)}: "
-        "others that were watched as long speak for them."
+        f"Of {plural(unknown, 'moment')} more it is not yet known, since they were not watched for "
+        f"{escape(spelled(result.horizon))}: others that were watched as long speak for them."
     )
 
 
@@ -96,7 +98,7 @@ def _short(trained_on: str) -> str:
 
 
 def _within(result: Escalation) -> str:
-    return "" if result.horizon is None else f" within {escape(result.horizon)}"
+    return "" if result.horizon is None else f" within {escape(spelled(result.horizon))}"
 
 
 def say_models(result: Escalation) -> str:
@@ -148,10 +150,10 @@ def say_gain(result: Escalation, review: Review) -> str:
         return _none(result)
     of, share = "open cases" if review.n_waiting else "held-out cases", percent(review.reviewed)
     return (
-        f"{plural(review.capacity, 'case is', 'cases are')} {share} of the {of}. Reviewing that share of the held-out moments, "
-        f"highest chances first, would have caught **{percent(review.caught)}** (95 %: "
-        f"{between(review.caught_low, review.caught_high)}) of those that reached {escape(result.escalation)}; choosing at "
-        f"random catches {share}, so the list finds {_lift(review)} times as many. Of those reviewed, "
+        f"{plural(review.capacity, 'case is', 'cases are')} {share} of the {of}. Among the held-out moments, reviewing that "
+        f"share, highest chances first, would have caught **{percent(review.caught)}** (95 %: "
+        f"{between(review.caught_low, review.caught_high)}) of those whose case reached "
+        f"{escape(result.escalation)}{_within(result)}, {_lift(review)} times as many as at random. Of the moments reviewed, "
         f"{percent(review.precision)} escalated, against {percent(result.overall['share'])} of all."
     )
 
