@@ -17,16 +17,7 @@ from cxlib.escalation.overdue import OVERDUE
 from cxlib.escalation.review import label_of
 from cxlib.redact import escape
 
-# Where a feature is read from, by the group its name begins with; what is not listed is a column of the ticket.
-TABLES = {
-    "touchpoints": "stage touches action mood time hour weekday wait article".split(),  # noqa: SIM905
-    "touchpoints, else tickets": ["application"],
-    "users": "role plan geography".split(),  # noqa: SIM905
-    "the customer's earlier cases": ["customer"],
-    "all touches": ["load"],
-    "incidents": ["incident"],
-}
-TICKET, CHANGES = "tickets, and their logged changes", "ticket_events"
+TITLE = "# Forecast: which cases reach"  # how a card begins: `cx score` overwrites nothing else
 METRICS = {
     "auc": "AUC (0.5: guessing, 1: perfect)",
     "pr_auc": "PR-AUC (guessing: the share that escalates)",
@@ -47,7 +38,7 @@ def model_card(result: Escalation) -> str:
         Markdown with the headings Data, Labels, Model, How good, Calibration, Segments, Drift, What it reads, Limits. Every
         number stands in a table of `result`; values from data are escaped. Where nothing was fitted, it says why.
     """
-    title = f"# Forecast: which cases reach {escape(result.escalation)}?"
+    title = f"{TITLE} {escape(result.escalation)}?"
     if result.kept is None:
         return f"{title}\n\nThere is none: {escape(result.why_not)}.\n\n## Data\n\n{_data(result)}\n"
     sections = {

@@ -16,7 +16,7 @@ from cxlib.escalation.expected import corrected, correction_of
 from cxlib.escalation.features import Moments, moments
 from cxlib.escalation.judging import ENOUGH, METRICS, UNKNOWN
 from cxlib.escalation.kept import Forecaster
-from cxlib.escalation.labels import outcomes
+from cxlib.escalation.labels import TOO_LONG, is_too_long, outcomes
 from cxlib.escalation.silence import after_silence, listed_for
 from cxlib.redact import Gazetteer, gazetteer
 from cxlib.schema import DataError, duration, nearest
@@ -117,8 +117,8 @@ def fit(
     split : float
         The share of cases, oldest first, to train on (0.1 to 0.95). The newest are held out.
     horizon : str, optional
-        Within how long, such as "7d". Without it: within a follow-up as long as these cases had (for "overdue": "30d"; tickets
-        that were given longer are left out). See `labels.outcomes`.
+        Within how long, such as "7d"; at most half of the held-out period. Without it: within a follow-up as
+        long as these cases had (for "overdue": "30d"; tickets that were given longer are left out). See `labels.outcomes`.
     seed : int
         Of the boosting and of the resampling behind the intervals.
     themes : bool
@@ -146,6 +146,8 @@ def fit(
     if not 0.1 <= split <= 0.95:
         raise DataError(f"split={split} is not a share of cases to train on: give a number from 0.1 to 0.95, such as 0.8")
     horizon = horizon or (overdue.WITHIN if overdue.is_asked(dataset, target) else None)
+    if seed < 0:
+        raise DataError(f"seed={seed} cannot start a random generator: give a whole number from 0 on")
     within = None if horizon is None else duration(horizon, "horizon")
     log, known = told(dataset, target, horizon)
     keys = at_split(log, known, split)
@@ -160,7 +162,8 @@ def fit(
     counts = counted(log, keys, train, test, waiting)
     train, test = train[train["weight"] > 0], test[test["weight"] > 0]
     at = utc(split_at) if len(keys) else None
-    if why_not := too_few(log, counts, BOTH, "no model is fitted"):
+    is_watched = overdue.is_asked(dataset, target) or not is_too_long(within, log.observed_until - split_at)
+    if why_not := ("" if is_watched else _unwatched(horizon, counts)) or too_few(log, counts, BOTH, "no model is fitted"):
         return replace(nothing(log, counts, at, horizon, why_not), data=described(log, dataset))
     weight = train["weight"].to_numpy()
     choice = choosing.chosen(known.features, keys, keys["is_training"].to_numpy(), split_at, within, seed)
@@ -322,6 +325,15 @@ def too_few(log: eventlog.EventLog, counts: Mapping[str, int], sides: Mapping[st
 
 def with_chances(waiting: pd.DataFrame, kept: Forecaster, known: Moments, log: eventlog.EventLog) -> pd.DataFrame:
     """The open cases with the chance at their newest touch, and that at the end of the data, after the silence since."""
+def _unwatched(horizon: str | None, counts: Mapping[str, int]) -> str:
+    """Why a horizon cannot be judged by the held-out moments, in one line."""
+    unknown = counts["held_out_unknown"]
+    return (
+        f"horizon={horizon} is {TOO_LONG}: {unknown:,} of {unknown + counts['held_out_rows']:,} held-out moments were not "
+        "watched so long, so no model is fitted; ask for a shorter one"
+    )
+
+
     then = kept.model.chance(known.features.loc[waiting.index])
     silent = np.maximum(0, log.observed_until - waiting["at"].to_numpy())
     now = after_silence(then, waiting["stage"].to_numpy(), silent, kept.past)

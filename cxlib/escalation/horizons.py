@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxlib.escalation import choosing, judging, scores
 from cxlib.escalation.forecast import at_split, told
-from cxlib.escalation.labels import outcomes
+from cxlib.escalation.labels import TOO_LONG, is_too_long, outcomes
 from cxlib.schema import duration
 from cxlib.store import Dataset
 
@@ -61,14 +61,14 @@ def _judged(
     features: pd.DataFrame, keys: pd.DataFrame, length: int | None, until: int, watched: int, seed: int
 ) -> dict[str, object]:
     """Learned and judged under one label."""
-    if length is not None and 2 * length > watched:
-        return {"n": 0, "unknown": 0, "why": "longer than half of the held-out period"}
     split_at = int(keys["split_at"].iloc[0]) if len(keys) else 0
     train, test = (
         keys[keys[part]].join(outcomes(keys, keys[part].to_numpy(), end, length))
         for part, end in (("is_training", split_at), ("is_test", until))
     )
     found = {"n": test.loc[test["weight"] > 0, "case"].nunique(), "unknown": int((test["weight"] == 0).sum())}
+    if is_too_long(length, watched):
+        return found | {"why": TOO_LONG}
     if not all(choosing.enough(part, judging.ENOUGH) for part in (train, test)):
         return found | {"why": f"fewer than {judging.ENOUGH} cases with or without an escalation"}
     train, test = train[train["weight"] > 0], test[test["weight"] > 0]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 RARE = 0.05  # a moment stands for at most so many others: 1 / RARE
+TOO_LONG = "longer than half of the held-out period"
 
 
 def outcomes(keys: pd.DataFrame, rows: np.ndarray, until: int, horizon: int | None = None) -> pd.DataFrame:
@@ -63,6 +64,11 @@ def outcomes(keys: pd.DataFrame, rows: np.ndarray, until: int, horizon: int | No
     so_long = np.cumsum(weight[order])[np.searchsorted(-watched[order], -needed, side="right") - 1]
     share = np.maximum(so_long / weight.sum(), RARE)
     return pd.DataFrame({"label": label, "weight": np.where(is_known, weight / share, 0.0)}, asked.index)
+
+
+def is_too_long(horizon: int | None, watched: int) -> bool:
+    """Is a horizon longer than half of the time watched, so that few moments would speak for most? In microseconds."""
+    return horizon is not None and 2 * horizon > watched
 
 
 def _closed_at(keys: pd.DataFrame, until: int) -> pd.Series:
