@@ -13,9 +13,10 @@ from test_escalation import SETTINGS, opened, planted, planted_data, planted_tab
 
 from cxlib import escalation, open_dataset, store
 from cxlib.cli import main
-from cxlib.escalation import card, choosing, decisions, judging, later, scores, steps
+from cxlib.escalation import choosing, decisions, judging, later, scores, steps
 from cxlib.figures import decisions as figures
 from cxlib.figures import draw_auc_by_stage
+from cxlib.redact import escape
 from cxlib.reports import check_parameters
 from cxlib.schema import DataError
 from cxlib.words import decisions as words
@@ -404,9 +405,11 @@ def test_a_card_escapes_what_comes_from_data(planted):
     assert "<script>" not in text and "[a](javascript" not in text
 
 
-def test_every_feature_is_read_from_a_table(planted):
-    read = {card.table_of(name) for name in planted.features}
-    assert read <= {*card.TABLES, card.TICKET, card.CHANGES}
+def test_the_card_says_of_every_feature_where_it_is_read(planted):
+    said = planted.card().partition("What it reads")[2]
+    for row in escalation.declared(planted.features).itertuples():
+        assert f"- {row.reads}: " in said
+        assert escape(escalation.label_of(row.feature)) in said
 
 
 def test_where_nothing_is_fitted_the_card_says_why(opened):

@@ -8,6 +8,7 @@ from cxlib.escalation.decisions import Decision, decide
 from cxlib.escalation.forecast import Escalation, fit
 from cxlib.escalation.hazard import Within, within
 from cxlib.escalation.horizons import by_horizon
+from cxlib.escalation.identity import as_known
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.later import again, health, score
 from cxlib.escalation.proxy import ByChance, auc_by_chance, by_chance
@@ -24,6 +25,7 @@ __all__ = [
     "Within",
     "add_score",
     "again",
+    "as_known",
     "auc_by_chance",
     "by_chance",
     "by_horizon",

@@ -7,13 +7,13 @@ Mitchell et al. (2019), Model cards for model reporting, FAT* '19.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from cxlib.escalation.forecast import Escalation
-from cxlib.escalation.models import group_of
 from cxlib.escalation.overdue import OVERDUE
+from cxlib.escalation.replay import declared
 from cxlib.escalation.review import label_of
 from cxlib.redact import escape
 
@@ -156,24 +156,15 @@ def _drift(result: Escalation) -> str:
     return f"Features that look other than in training (population stability index):\n\n{_list(names)}"
 
 
-def table_of(feature: str) -> str:
-    """Which table is a feature read from?
-
-    >>> table_of("mood.mean"), table_of("priority.n_changes"), table_of("priority.value")
-    ('touchpoints', 'ticket_events', 'tickets, and their logged changes')
-    """
-    if feature.endswith(".n_changes"):
-        return CHANGES
-    group = group_of(feature)
-    return next((table for table, groups in TABLES.items() if group in groups), TICKET)
-
-
-def _features(names: Iterable[str]) -> str:
-    read: dict[str, list[str]] = {}
-    for name in names:
-        read.setdefault(table_of(name), []).append(escape(label_of(name)))
-    said = [f"{table}: {', '.join(sorted(labels))}" for table, labels in sorted(read.items())]
-    return f"{_list(said)}\n\nEach as it was known at the moment; nothing later is read."
+def _features(names: Sequence[str]) -> str:
+    read = declared(names).groupby("reads")["feature"].agg(list)
+    said = [f"{table}: {', '.join(sorted(escape(label_of(name)) for name in of))}" for table, of in read.items()]
+    today = (
+        " The users table has no dates: role, plan and region are those of today."
+        if names and any(name.split(".")[0] in ("role", "plan", "geography") for name in names)
+        else ""
+    )
+    return f"{_list(said)}\n\nEach as far as its dates say that it was known at the moment.{today}"
 
 
 def _limits(result: Escalation) -> str:

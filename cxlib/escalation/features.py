@@ -53,16 +53,17 @@ def moments(log: EventLog, dataset: Dataset, wanted: Collection[str] = ()) -> Mo
     where both sides have it. A touch at the very time of the escalation is not before it unless `seq` says so.
     `wanted` are features that are made even where these data alone would not ask for them (see `of_the_like`).
     """
-    touch = _touches(log, dataset.tables)
-    ticket = ticket_then(touch, dataset.tables)
-    tickets = _ticket_facts(touch, ticket, dataset.tables)
+    tables = as_opened(dataset.tables)
+    touch = _touches(log, tables)
+    ticket = ticket_then(touch, tables)
+    tickets = _ticket_facts(touch, ticket, tables)
     is_open = ~_closed(tickets.get("state.value"), len(touch))
-    asks = _customer(touch, ticket, dataset.tables)
+    asks = _customer(touch, ticket, tables)
     words = pd.concat([tickets, asks], axis=1).select_dtypes("str")
     beyond = [
         history(log, touch),
         load(log),
-        incidents(asks["application.value"], touch["at"].to_numpy(), dataset.tables),
+        incidents(asks["application.value"], touch["at"].to_numpy(), tables),
         of_the_like(log, touch, words, wanted),
         age_against_usual(log, touch, tickets.get("category.value")),
     ]
@@ -266,6 +267,29 @@ def _began(touch: pd.DataFrame, ticket: pd.Series, tables: Mapping[str, pd.DataF
     """When each touch's case began: its first touch, or the opening of a ticket if that is earlier."""
     earliest = np.fmin(touch["at"], _opened(ticket, tables)).astype("int64")
     return earliest.groupby(touch["case"]).transform("min")
+
+
+def as_opened(tables: Mapping[str, pd.DataFrame], until: pd.Timestamp | None = None) -> Mapping[str, pd.DataFrame]:
+    """The tables with what each ticket said before the changes logged after a time, or before any.
+
+    An export may hold the last value of a field. Where the log never says an old value, nobody can tell what it was, and the
+    column is empty: else who lacks it would be known to change.
+    """
+    if not {"tickets", "ticket_events"} <= set(tables):
+        return tables
+    tickets, events = tables["tickets"], tables["ticket_events"]
+    if not {"ticket_id", "occurred_at", "field", "old_value"} <= set(events):
+        return tables
+    order = [name for name in ("occurred_at", "seq") if name in events]
+    later = events if until is None else events[events["occurred_at"] > until]
+    told = set(events.loc[events["old_value"].notna(), "field"])
+    undone = {}
+    for name, rows in later.sort_values(order, kind="stable").drop_duplicates(["ticket_id", "field"]).groupby("field"):
+        if name in tickets and pd.api.types.is_string_dtype(tickets[name]):
+            old = tickets["ticket_id"].map(rows.set_index("ticket_id")["old_value"])
+            changed = tickets["ticket_id"].isin(rows["ticket_id"])
+            undone[name] = tickets[name].where(~changed & (name in told), old).astype("str")
+    return {**tables, "tickets": tickets.assign(**undone)}
 
 
 def _changes(

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cxlib import eventlog
-from cxlib.escalation.features import moments
+from cxlib.escalation.features import as_opened
+from cxlib.escalation.forecast import told
+from cxlib.escalation.subject import with_themes
 from cxlib.eventlog import progress
 from cxlib.schema import ROW_TIME, TABLES, DataError
 from cxlib.store import Dataset, open_dataset, write_dataset
+from cxlib.themes import Codebook
 
 _LINKED = {"identities": "linked_at"}  # rows that come about later than what they are about
 # What the features of a group read, and what of it counts at a touch. Every other group is a field of the ticket.
@@ -22,7 +24,10 @@ READS = {
     "touches": ("touchpoints", "touches of the case up to this one"),
     "action": ("touchpoints: action", "touches of the case up to this one"),
     "mood": ("touchpoints: sentiment", "touches of the case up to this one"),
-    "time": ("touchpoints: occurred_at", "touches of the case up to this one; cases that were over when the week began"),
+    "time": (
+        "touchpoints: occurred_at; tickets: category",
+        "touches of the case up to this one; cases of its category that were over when the week began",
+    ),
     "hour": ("touchpoints: occurred_at", "this touch"),
     "weekday": ("touchpoints: occurred_at", "this touch"),
     "wait": ("touchpoints: wait_s", "this touch"),
@@ -34,10 +39,12 @@ READS = {
     "ticket": ("tickets: opened_at", "a ticket once it is opened"),
     "customer": ("touchpoints: user_id, stage, sentiment", "what the user did before the case named them"),
     "load": ("touchpoints: stage, occurred_at", "touches of all cases up to this one's time"),
+    "queue": ("tickets: opened_at, due_at, resolved_at", "tickets of the same kind opened, due or done before"),
     "theme": ("tickets: short_description, description", "a ticket once it is opened; themes from before the split"),
     "incident": ("incidents: application_id, detected_at or started_at, restored_at", "what was noticed, and over, by then"),
 }
 _OF_TICKET = ("ticket_events; tickets, where known at opening", "changes up to this touch's time, a ticket once it is opened")
+_OVERDUE = ("tickets alike: opened_at, due_at, resolved_at", "tickets done or due in the days before")
 _PAST = ("the same word in other cases; touchpoints: stage", "cases that showed it before, and their escalations before")
 
 
@@ -50,17 +57,29 @@ def declared(features: Sequence[str]) -> pd.DataFrame:
     rows = []
     for name in features:
         group, what = name.split(".", 1)
-        rows.append((name, *(_PAST if what == "past" else READS.get(group, _OF_TICKET))))
+        known = _OVERDUE if group.startswith("overdue_by_") else READS.get(group, _OF_TICKET)
+        rows.append((name, *(_PAST if what == "past" else known)))
     return pd.DataFrame(rows, columns=["feature", "reads", "cut"])
 
 
-def leak_probe(dataset: Dataset, cuts: int = 3) -> pd.DataFrame:
+def leak_probe(
+    dataset: Dataset,
+    cuts: int = 3,
+    *,
+    target: str | None = None,
+    horizon: str | None = None,
+    book: Codebook | None = None,
+) -> pd.DataFrame:
     """Does any feature know what came later? The data set is cut off at past times, and its features are compared.
 
     Parameters
     ----------
     cuts : int
         How many times, spread evenly over the moments (at least 1). Each costs as much as making all features once.
+    target, horizon
+        As in `fit`.
+    book : Codebook, optional
+        The themes that the forecast reads: `forecast.kept.book`.
 
     Returns
     -------
@@ -76,14 +95,13 @@ def leak_probe(dataset: Dataset, cuts: int = 3) -> pd.DataFrame:
     Notes
     -----
     What is deleted at a cut: rows that happened later, times that lie later, and every column that is filled in when a row is
-    over (`known="end"` in the dictionary), whenever it was. A feature that differs has seen one of these.
-
-    `n_differ` above 0 need not be the feature's fault: where a later link tells that two visitors are one customer, their
-    touches become one case, and all that is counted over cases differs. That is in the data as exported.
+    over (`known="end"` in the dictionary), whenever it was; a field of a ticket that is logged to change later has its old
+    value again. A feature that differs has seen one of these. What carries no time is not found so: the users table is read as
+    it is.
     """
     if cuts < 1:
         raise DataError(f"cuts={cuts} compares nothing: give the number of past times to cut at, at least 1")
-    whole = _known(dataset)
+    whole = _known(dataset, target, horizon, book)
     if whole.empty:
         raise DataError("the data set has no touch that could be compared")
     times = np.quantile(whole["_at"].to_numpy(), np.arange(1, cuts + 1) / (cuts + 1), method="lower")
@@ -92,7 +110,8 @@ def leak_probe(dataset: Dataset, cuts: int = 3) -> pd.DataFrame:
     with progress.bar("replaying the past", cuts) as shown:
         for time in times:
             with tempfile.TemporaryDirectory() as folder:
-                there = _known(_cut(dataset, pd.Timestamp(int(time), unit="us", tz="UTC"), Path(folder) / "cut"))
+                past = _cut(dataset, pd.Timestamp(int(time), unit="us", tz="UTC"), Path(folder) / "cut")
+                there = _known(past, target, horizon, book)
             n += len(there)
             for name, off in _different(whole.reindex(there.index), there, names).items():
                 differ[name] += off
@@ -113,10 +132,10 @@ def _different(here: pd.DataFrame, there: pd.DataFrame, names: Sequence[str]) ->
     return found
 
 
-def _known(dataset: Dataset) -> pd.DataFrame:
+def _known(dataset: Dataset, target: str | None, horizon: str | None, book: Codebook | None) -> pd.DataFrame:
     """The features of all moments asked about, by touchpoint_id, and their time."""
-    log = eventlog.compile(dataset)
-    found = moments(log, dataset)
+    log, found = told(dataset, target, horizon)
+    found = found if book is None else with_themes(found, log, dataset, book)
     rows = found.keys["at_risk"].to_numpy(dtype=bool)
     known = found.features[rows].assign(_at=found.keys["at"][rows])
     return known.set_index(found.keys["touchpoint_id"][rows].to_numpy())
@@ -129,9 +148,9 @@ def _cut(dataset: Dataset, until: pd.Timestamp, out: Path) -> Dataset:
 
 
 def cut_tables(tables: Mapping[str, pd.DataFrame], until: pd.Timestamp) -> dict[str, pd.DataFrame]:
-    """The tables as they were at a time: without later rows, later times, and what is filled in at the end."""
+    """The tables as they were at a time: without later rows, changes and times, and what is filled in at the end."""
     found = {}
-    for name, frame in tables.items():
+    for name, frame in as_opened(tables, until).items():
         happened = ROW_TIME.get(name, _LINKED.get(name))
         rows = frame[~(frame[happened] > until)] if happened in frame else frame
         times = [column for column in rows if TABLES[name][column].kind == "time"]

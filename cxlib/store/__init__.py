@@ -32,6 +32,7 @@ __all__ = [
     "QUARANTINE",
     "Dataset",
     "Settings",
+    "Tables",
     "connect",
     "open_dataset",
     "read_settings",
