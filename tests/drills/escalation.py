@@ -333,7 +333,7 @@ SAID = (
     f"plain logistic regression and {CHOICES} by the whole choice and repair. Judged on the real labels (training labels dealt "
     "only) the mean is below one half in small worlds without any leak: where escalations are rare, the coefficient of a "
     "right-skewed feature that should be 0 is below 0 on average (`leaning`), and most such features raise the risk; with "
-    "labels dealt half and half, or with more cases, this goes. "
+    "labels dealt half and half it is not, and with more cases it fades as one over the root of their number. "
     f"Lists: {len(FITTED)} fits and {LISTS} lists each, {APART} days apart, in each of {{worlds}} worlds of {LISTED:,} "
     "customers as they were at that date; the range must hold the number of the listed that call in the whole world, since "
     "it is this number that the sentence promises. Reasons: cases with one to five planted drivers; the main one is the one "
