@@ -1,6 +1,7 @@
 """How many of a list will escalate: ranges that hold, silence that means what it says, reasons that name what drives a case."""
 
 from itertools import product
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from scipy.stats import binom
 
 from cxlib import eventlog, store
 from cxlib.escalation.expected import PRIOR, corrected, correction_of, count_range, number_law, past_lists
+from cxlib.escalation.labels import outcomes
 from cxlib.escalation.silence import after_silence, listed_for
 
 DAY, UNTIL = 24.0, 60 * 24.0  # hours stand for microseconds here
@@ -33,6 +35,17 @@ def test_the_law_of_the_number_is_that_of_all_ways_to_come_about(chance):
 
 def test_equal_chances_give_the_binomial_law():
     assert number_law(np.full(200, 0.3)) == pytest.approx(binom.pmf(range(201), 200, 0.3), abs=1e-12)
+
+
+def test_the_law_of_many_is_that_of_one_case_after_the_other_and_quick():
+    chance = np.random.default_rng(0).beta(0.4, 1.6, 2_500)
+    law = np.ones(1)
+    for p in chance:
+        law = np.append(law * (1 - p), 0) + np.append(0, law * p)
+    assert np.abs(number_law(chance) - law).sum() / 2 < 1e-9  # total variation
+    began = process_time()
+    assert number_law(np.full(100_000, 0.1)).sum() == pytest.approx(1)
+    assert process_time() - began < 5
 
 
 def test_ranges_cover_what_they_say_over_many_lists():
@@ -141,6 +154,32 @@ def _holds(rng) -> bool:
     now = after_silence(waiting["chance"].to_numpy(), waiting["stage"].to_numpy(), UNTIL - waiting["at"].to_numpy(), past)
     low, high = count_range(corrected(now, shift), error)
     return low <= waiting["will"].sum() <= high
+
+
+@pytest.mark.parametrize("horizon", [7, 14, 20])
+def test_exact_chances_need_no_correction_within_a_horizon(horizon):
+    """Of newer moments than the horizon only those that escalated are known; they must not pass for all."""
+    draws = np.array([_exact(np.random.default_rng([horizon, seed]), horizon * DAY) for seed in range(8)])
+    shift, error = draws.T
+    assert abs(shift.mean()) < error.mean()
+
+
+def _exact(rng, horizon, n=4000):
+    """Moments that escalate in two days on average, or never, with the chance that they do so within the horizon."""
+    chance = 0.3 * (1 - np.exp(-horizon / (2 * DAY)))
+
+    def drawn(n):
+        return np.where(rng.random(n) < 0.3, rng.exponential(2 * DAY, n), np.inf)
+
+    at, wait, then = rng.uniform(0, UNTIL, n), drawn(n), drawn(20 * n)
+    known = pd.DataFrame(
+        {"case": range(n), "at": at, "is_open": True, "escalated_at": np.where(at + wait < UNTIL, at + wait, np.nan)}
+    )
+    out = outcomes(known, np.ones(n, dtype=bool), UNTIL, horizon)
+    rows = pd.DataFrame({"stage": "help", "at": at, "chance": chance, "escalated": out["label"], "customer": range(n)})
+    rows = rows.assign(gap=np.where(at + wait < UNTIL, wait, np.inf), wait=np.where(out["label"], wait, np.nan))
+    past = pd.DataFrame({"stage": "help", "chance": chance, "weight": 1.0, "label": then <= horizon, "gap": then})
+    return correction_of(rows[out["weight"] > 0], past, UNTIL, horizon)
 
 
 # ---- the drill, in small

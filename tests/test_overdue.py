@@ -67,19 +67,18 @@ def few(opened):
     return opened(tickets(rows), until=18)
 
 
-def test_a_ticket_is_looked_at_when_a_quarter_of_its_time_has_gone_while_it_is_open(few):
+def test_a_ticket_is_looked_at_at_fixed_ages_while_it_is_open_and_in_time(few):
     log, known = tickets_due(few)
     keys = known.keys.assign(hour=(known.keys["at"] - NOON.value // 1000) / 3.6e9)
     found = {case: list(zip(part["hour"], part["stage"], strict=True)) for case, part in keys.groupby("case_id")}
-    opening, quarter, half, most = overdue.WATCHED
-    to_the_end = [(0, opening), (2, quarter), (4, half), (6, most), (8, "overdue")]
+    to_the_end = [(0, "opened"), (6, "6h old"), (8, "overdue")]
     assert found == {
-        "in time": [(0, opening), (2, quarter), (3, "done")],
+        "in time": [(0, "opened"), (3, "done")],
         "never": to_the_end,
         "late": to_the_end,
-        "open": [(15, opening), (17, quarter)],
+        "open": [(15, "opened")],
     }
-    assert keys.groupby("case_id")["at_risk"].sum().to_dict() == {"in time": 2, "late": 4, "never": 4, "open": 2}
+    assert keys.groupby("case_id")["at_risk"].sum().to_dict() == {"in time": 1, "late": 2, "never": 2, "open": 1}
     assert log.case_id[log.case_open].tolist() == ["open"]
 
 
@@ -173,6 +172,88 @@ def test_records_are_those_that_plain_loops_find(seed):
         waits = of_kind[(of_kind["opened_at"] < now) & ~(of_kind["resolved_at"] < now)]
         assert found.loc[row, "queue.n_open"] == len(waits)
         assert found.loc[row, "queue.n_overdue"] == (waits["due_at"] < now).sum()
+
+
+# ---- a due_at that is moved
+
+
+def moves(rows) -> pd.DataFrame:
+    """(ticket, hour of the change, hour due before or None, hour due after or None) -> the ticket_events table."""
+    told = [(name, hour(at), *(None if h is None else hour(h).isoformat() for h in due)) for name, at, *due in rows]
+    log = pd.DataFrame(told, columns=["ticket_id", "occurred_at", "old_value", "new_value"])
+    return log.assign(event_id=[f"e{i}" for i in range(len(log))], field="due_at")
+
+
+def test_each_promise_counts_while_it_stood():
+    rows = [
+        ("missed, then moved", 0, 90, 30, {}),
+        ("moved in time", 0, 30, 25, {}),
+        ("moved to the past", 0, 2, 9, {}),
+        ("set when opened", 0, 8, None, {}),
+        ("withdrawn", 0, None, None, {}),
+        ("moved twice", 0, 50, 45, {}),
+        ("unlogged", 0, 7, 5, {}),
+    ]
+    log = [
+        ("missed, then moved", 12, 10, 90),
+        ("moved in time", 10, 10, 30),  # to the very end of its time
+        ("moved to the past", 6, 40, 2),
+        ("set when opened", 0, None, 8),
+        ("withdrawn", 4, 10, None),
+        ("moved twice", 8, 10, 20),
+        ("moved twice", 30, 20, 50),
+    ]
+    found = overdue.first_missed({"tickets": tickets(rows), "ticket_events": moves(log).sample(frac=1, random_state=0)})
+    hours = (found.set_index("ticket_id")[["due_at", "first_due_at"]] - NOON) / pd.Timedelta(hours=1)
+    assert hours["due_at"].tolist() == pytest.approx([10, 30, 6, 8, np.nan, 20, 7], nan_ok=True)
+    assert hours["first_due_at"].tolist() == pytest.approx([10, 10, 40, 8, 10, 10, 7], nan_ok=True)
+
+
+def test_a_logged_due_at_without_a_zone_is_local_and_one_that_is_no_time_is_refused():
+    table, log = tickets([("a", 0, 90, None, {})]), moves([("a", 12, 10, 90)])
+    local = log.assign(old_value="2026-03-02 23:30:00", new_value="2026-07-01 08:00")  # Berlin: 22:30 in UTC
+    found = overdue.first_missed({"tickets": table, "ticket_events": local}, "Europe/Berlin")
+    assert found["due_at"].tolist() == [pd.Timestamp("2026-03-02T22:30Z")]
+    with pytest.raises(DataError, match="change due_at to 'soon', which is no time: write it as"):
+        overdue.first_missed({"tickets": table, "ticket_events": log.assign(new_value="soon")})
+
+
+def test_a_logged_promise_is_watched_by_its_first_length_and_missed_when_it_first_passed(opened):
+    rows = [("a", 0, 2000, 30, {}), ("b", 0, 10, 5, {})]
+    _, known = tickets_due(opened(tickets(rows), until=3000, ticket_events=moves([("a", 12, 10, 2000)])))
+    assert known.keys.groupby("case_id")["stage"].agg(list).to_dict() == {
+        "a": ["opened", "6h old", "overdue"],
+        "b": ["opened", "done"],
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_feature_reads_a_due_at_to_come(opened, seed):
+    table = random_tickets(80, seed)
+    cut = hour(500)
+    by = pd.to_timedelta(np.random.default_rng(seed).integers(1, 200, len(table)), unit="h").as_unit("us")
+    moved = table.assign(due_at=(table["due_at"] + by).where(table["due_at"] > cut, table["due_at"]))
+    one, two = (
+        pd.concat([known.keys, known.features], axis=1).set_index("touchpoint_id")
+        for _, known in (tickets_due(opened(t, until=1000)) for t in (table, moved))
+    )
+    rows = one.index[one["at_risk"] & (one["at"] <= cut.value // 1000)]
+    assert len(rows) > 50 and (one["stage"][rows] != "opened").sum() > 20
+    assert set(rows) == set(two.index[two["at_risk"] & (two["at"] <= cut.value // 1000)])
+    columns = sorted(set(one) & set(two) - {"case"})
+    here, there = (t.loc[rows, columns].astype(object).fillna("missing") for t in (one, two))
+    pd.testing.assert_frame_equal(here, there)
+
+
+def test_a_promise_that_is_moved_once_it_is_missed_gives_nothing_away(opened):
+    """All tickets are alike, so no one can say which will be late; the age says how many."""
+    rng = np.random.default_rng(0)
+    at, took = np.sort(rng.uniform(0, 6000, 1500)), rng.exponential(60, 1500)
+    given = np.where(took > 48, 96.0, 48.0)
+    rows = [(f"k{i}", at[i], given[i], at[i] + took[i], {"category": "xyz"[i % 3], "user_id": f"u{i}"}) for i in range(1500)]
+    found = escalation.fit(opened(observed(tickets(rows), 6100), until=6100), target="overdue").by_stage
+    assert (found["value"].dropna() < 0.6).all()
+    assert found["stage"].tolist()[:3] == ["opened", "6h old", "1d old"]
 
 
 # ---- no look into the future

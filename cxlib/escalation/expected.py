@@ -55,14 +55,17 @@ def number_law(chance: np.ndarray) -> np.ndarray:
     >>> number_law(np.array([0.5, 0.5])).round(9).tolist()
     [0.25, 0.5, 0.25]
     """
-    turns = np.exp(2j * np.pi * np.arange(len(chance) + 1) / (len(chance) + 1))
-    transformed = np.ones(len(turns), dtype=complex)
-    for p in chance:
-        transformed *= 1 - p + p * turns
-    return np.clip(np.fft.fft(transformed).real / len(turns), 0, None)
+    p = np.zeros(1 << max(len(chance) - 1, 0).bit_length())  # a case that never escalates changes nothing
+    p[: len(chance)] = chance
+    laws = np.column_stack([1 - p, p])
+    while len(laws) > 1:  # the law of a sum is the product of the transformed laws: pairs, then pairs of pairs
+        size = 2 * laws.shape[1]
+        transformed = np.fft.rfft(laws, size)
+        laws = np.fft.irfft(transformed[::2] * transformed[1::2], size)[:, :-1]
+    return np.clip(laws[0, : len(chance) + 1], 0, None)
 
 
-def correction_of(rows: pd.DataFrame, past: pd.DataFrame, until: int) -> tuple[float, float]:
+def correction_of(rows: pd.DataFrame, past: pd.DataFrame, until: int, horizon: int | None = None) -> tuple[float, float]:
     """By how much are the log odds of a whole list off? Judged by past lists, made again from held-out moments.
 
     Parameters
@@ -74,6 +77,8 @@ def correction_of(rows: pd.DataFrame, past: pd.DataFrame, until: int) -> tuple[f
         What silence meant in training, see `silence.after_silence`.
     until : int
         When what came of them was looked up.
+    horizon : int, optional
+        Microseconds within which an escalation counts (as in `labels.outcomes`).
 
     Returns
     -------
@@ -86,7 +91,7 @@ def correction_of(rows: pd.DataFrame, past: pd.DataFrame, until: int) -> tuple[f
     deviation `PRIOR`: without past lists there is no shift, and the error is that. A case counts on each list that it was on;
     the error is by customer, so it does not count as many cases (Liang and Zeger, 1986).
     """
-    listed = past_lists(rows, past, until)
+    listed = past_lists(rows, past, until, horizon)
     log_odds, came = _log_odds(listed["chance"].to_numpy(dtype=float)), listed["escalated"].to_numpy(dtype=float)
     shift, held = 0.0, PRIOR**-2
     for _ in range(25):
@@ -109,12 +114,13 @@ def corrected(chance: np.ndarray, shift: float) -> np.ndarray:
     return expit(_log_odds(chance) + shift)
 
 
-def past_lists(rows: pd.DataFrame, past: pd.DataFrame, until: int) -> pd.DataFrame:
+def past_lists(rows: pd.DataFrame, past: pd.DataFrame, until: int, horizon: int | None = None) -> pd.DataFrame:
     """The lists of past dates, one under the other: date (microseconds), chance (as it was then), escalated, customer.
 
     A moment is on the list of a date if it was then the newest of an open case. See `correction_of` for the parameters.
+    With a horizon the dates end that long before `until`: of newer moments only those that escalated or closed are known.
     """
-    followed = rows["wait"].quantile(FOLLOWED) if rows["wait"].notna().any() else 0.0
+    followed = horizon if horizon is not None else rows["wait"].quantile(FOLLOWED) if rows["wait"].notna().any() else 0.0
     dates = np.linspace(rows["at"].min(), until - followed, DATES + 1)[1:]
     at, ends = rows["at"].to_numpy(), (rows["at"] + rows["gap"]).to_numpy()
     listed = pd.concat([rows[(at < date) & (date <= ends)].assign(date=date) for date in dates])

@@ -14,6 +14,7 @@ from cxlib.escalation import choosing, judging, models, overdue, scores, subject
 from cxlib.escalation.choosing import KINDS, Choice
 from cxlib.escalation.expected import corrected, correction_of
 from cxlib.escalation.features import Moments, moments
+from cxlib.escalation.identity import as_known
 from cxlib.escalation.judging import ENOUGH, METRICS, UNKNOWN
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import TOO_LONG, is_too_long, outcomes
@@ -145,9 +146,9 @@ def fit(
     """
     if not 0.1 <= split <= 0.95:
         raise DataError(f"split={split} is not a share of cases to train on: give a number from 0.1 to 0.95, such as 0.8")
-    horizon = horizon or (overdue.WITHIN if overdue.is_asked(dataset, target) else None)
     if seed < 0:
         raise DataError(f"seed={seed} cannot start a random generator: give a whole number from 0 on")
+    horizon = horizon or (overdue.WITHIN if overdue.is_asked(dataset, target) else None)
     within = None if horizon is None else duration(horizon, "horizon")
     log, known = told(dataset, target, horizon)
     keys = at_split(log, known, split)
@@ -188,7 +189,7 @@ def fit(
         n=metrics["auc"]["n"],
         usual=models.typical(of_model, weight),
         past=past,
-        correction=correction_of(_to_list_again(log, rows, test), past, log.observed_until),
+        correction=correction_of(_to_list_again(log, rows, test), past, log.observed_until, within),
         looks={name: judging.Look.of(of_model[name][is_late], weight[is_late]) for name in of_model},
         trained_on=f"{dataset.settings.name} {dataset.fingerprint}",
         book=book,
@@ -247,6 +248,7 @@ def told(
     dataset: Dataset, target: str | None, horizon: str | None, wanted: Collection[str] = ()
 ) -> tuple[eventlog.EventLog, Moments]:
     """The log whose escalation stage is the target, and what was known at each of its moments."""
+    dataset = as_known(dataset)
     if overdue.is_asked(dataset, target):
         return overdue.tickets_due(dataset, horizon or overdue.WITHIN, wanted)
     log = aimed(eventlog.compile(dataset), target)
@@ -323,8 +325,6 @@ def too_few(log: eventlog.EventLog, counts: Mapping[str, int], sides: Mapping[st
     return ""
 
 
-def with_chances(waiting: pd.DataFrame, kept: Forecaster, known: Moments, log: eventlog.EventLog) -> pd.DataFrame:
-    """The open cases with the chance at their newest touch, and that at the end of the data, after the silence since."""
 def _unwatched(horizon: str | None, counts: Mapping[str, int]) -> str:
     """Why a horizon cannot be judged by the held-out moments, in one line."""
     unknown = counts["held_out_unknown"]
@@ -334,6 +334,8 @@ def _unwatched(horizon: str | None, counts: Mapping[str, int]) -> str:
     )
 
 
+def with_chances(waiting: pd.DataFrame, kept: Forecaster, known: Moments, log: eventlog.EventLog) -> pd.DataFrame:
+    """The open cases with the chance at their newest touch, and that at the end of the data, after the silence since."""
     then = kept.model.chance(known.features.loc[waiting.index])
     silent = np.maximum(0, log.observed_until - waiting["at"].to_numpy())
     now = after_silence(then, waiting["stage"].to_numpy(), silent, kept.past)

@@ -18,7 +18,9 @@ from cxlib.store import Dataset, Tables
 
 OVERDUE = "overdue"
 WITHIN = "30d"  # tickets that are given longer take longer to watch than most exports last
-WATCHED = ("opened", "a quarter gone", "half gone", "three quarters gone")  # of the time that the ticket was given
+# Ages at which a ticket is looked at. Fixed ones: shares of the time that it was given would tell the due time to come.
+AGES = {"opened": 0} | {f"{age} old": duration(age) for age in ("6h", "1d", "3d", "7d", "14d")}
+WATCHED = tuple(AGES)
 STAGES = ("done", *WATCHED, OVERDUE)
 # Whose record speaks for a ticket: those that agree with it in all of these columns.
 LIKE = {
@@ -30,6 +32,8 @@ LIKE = {
     "kind_and_priority": ("subcategory", "priority"),
 }
 _WINDOWS = (14, 90)  # days
+_COLUMNS = {"opened": "opened_at", "due": "due_at", "promised": "first_due_at", "done": "resolved_at", "closed": "closed_at"}
+_EARLIEST = pd.Timestamp(0, tz="UTC").as_unit("us")
 _PRIOR = 5  # tickets at the overall share that are added to those of a group
 
 
@@ -44,30 +48,33 @@ def tickets_due(dataset: Dataset, within: str = WITHIN, wanted: Collection[str] 
     Parameters
     ----------
     dataset : Dataset
-        With tickets that have opened_at and due_at; resolved_at (else closed_at) ends them.
+        With tickets that have opened_at and due_at; resolved_at (else closed_at) ends them. Where ticket_events log changes of
+        due_at, each promise counts while it stood: see `first_missed`.
     within : str
         Tickets that were given longer than this, such as "30d", are left out: they cannot be watched to their end.
 
     Returns
     -------
     EventLog
-        One case per ticket: a touch at its opening and whenever a quarter of its time has gone while it is open, then one where
-        it is done in time (stage "done") or its time has passed (stage "overdue"), as far as the data set was observed.
+        One case per ticket: a touch at its opening and at the ages of `AGES` while it is open and in time, then one where it is
+        done in time (stage "done") or its time has passed (stage "overdue"), as far as the data set was observed.
     Moments
         At its touches what `features.moments` knows, and how the like of it went: see `record`.
 
     Raises
     ------
     DataError
-        If no ticket has an opened_at and a later due_at.
+        If no ticket has an opened_at and a later due_at, or a logged due_at is no time.
 
     Notes
     -----
     A ticket is overdue if its due time passes before it is resolved, whatever becomes of it later. One that is still open when
     the data end, with its due time ahead, is not known; `labels.outcomes` lets others that were watched as long speak for it.
-    No feature reads `due_at`, which many tools move later; that a moment is the half of a ticket's time does depend on it.
+    No feature reads a ticket's own `due_at`, nor that of others before it has passed. Without a log of its changes the last
+    `due_at` is all there is: a promise that was moved after it was missed counts as kept, or as missed only later.
     """
-    rows = _dated(dataset.tables, within)
+    tickets = first_missed(dataset.tables, dataset.settings.timezone)
+    rows = _dated(dict(dataset.tables) | {"tickets": tickets}, within)
     settings = replace(dataset.settings, stages=STAGES, escalation=OVERDUE, problem_from=WATCHED[0], cost={})
     touches = _touches(rows, dataset.settings.observed_until)
     log = eventlog.compile(touches, settings=settings)
@@ -81,13 +88,6 @@ def tickets_due(dataset: Dataset, within: str = WITHIN, wanted: Collection[str] 
     return log, Moments(keys, pd.concat([known.features, record(tickets, keys)], axis=1))
 
 
-def _dated(tables: Mapping[str, pd.DataFrame], within: str) -> pd.DataFrame:
-    """The tickets that fall due in time to be watched: ticket_id, user_id, visitor_id, opened, due and done (microseconds)."""
-    longest = duration(within, "horizon")
-    times = _times(tables.get("tickets", pd.DataFrame({"ticket_id": []})))
-    usable = times["opened"].notna() & (times["due"] > times["opened"]) & ~(times["done"] < times["opened"])
-    if not usable.any():
-        raise DataError(
 def first_missed(tables: Mapping[str, pd.DataFrame], zone: str = "UTC") -> pd.DataFrame:
     """The tickets with due_at as it stood when it first passed, and first_due_at as it was first promised.
 
@@ -114,7 +114,7 @@ def first_missed(tables: Mapping[str, pd.DataFrame], zone: str = "UTC") -> pd.Da
         return tickets.assign(due_at=own, first_due_at=own)
     log = log.assign(since=log["occurred_at"].astype("datetime64[us, UTC]"), due=log["new_value"])
     before = log.drop_duplicates("ticket_id").assign(since=_EARLIEST, due=lambda first: first["old_value"])
-    stood = pd.concat([before, log]).sort_values(["ticket_id", "since"], kind="stable")
+    stood = pd.concat([before, log], ignore_index=True).sort_values(["ticket_id", "since"], kind="stable")
     stood["due"] = _read(stood["due"], zone)
     until = stood.groupby("ticket_id")["since"].shift(-1)
     stood["passed"] = stood["due"].where(stood["due"] > stood["since"], stood["since"]).where(stood["due"].notna())
@@ -138,14 +138,22 @@ def _read(text: pd.Series, zone: str) -> pd.Series:
     return at.where(text.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", na=False), local)
 
 
+def _dated(tables: Mapping[str, pd.DataFrame], within: str) -> pd.DataFrame:
+    """The tickets that fall due in time to be watched: ticket_id, user_id, visitor_id, opened, due and done (microseconds)."""
+    longest = duration(within, "horizon")
+    times = _times(tables["tickets"])
+    usable = times["opened"].notna() & (times["due"] > times["opened"]) & ~(times["done"] < times["opened"])
+    if not usable.any():
+        raise DataError(
             "target=overdue needs tickets with an opened_at and a later due_at, and there are none: "
             "map the time by which a ticket was promised, --map due_at=THEIR COLUMN, when importing"
         )
-    if not (usable & (times["due"] - times["opened"] <= longest)).any():
+    is_watched = usable & (times["promised"] - times["opened"] <= longest)
+    if not is_watched.any():
         raise DataError(
             f"none of {usable.sum()} tickets with a due_at was given so little time (horizon={within}): ask for a longer one"
         )
-    times = times[usable & (times["due"] - times["opened"] <= longest)]
+    times = times[is_watched]
     people = tables.get("touchpoints", pd.DataFrame()).reindex(columns=["ticket_id", "user_id", "visitor_id"])
     of_touch = people.dropna(subset=["ticket_id"]).groupby("ticket_id").first().reindex(times["ticket_id"])
     user = times["user_id"].fillna(pd.Series(of_touch["user_id"].to_numpy(), times.index))
@@ -154,19 +162,19 @@ def _read(text: pd.Series, zone: str) -> pd.Series:
 
 def _times(tickets: pd.DataFrame) -> pd.DataFrame:
     """When each ticket was opened, due and done, in microseconds; missing where nobody says (done: infinite)."""
-    told = tickets.reindex(columns=["ticket_id", "user_id", "opened_at", "due_at", "resolved_at", "closed_at"])
+    told = tickets.reindex(columns=["ticket_id", "user_id", *_COLUMNS.values()])
     at = {
         name: told[column].astype("datetime64[us, UTC]").astype("int64").where(told[column].notna())
-        for name, column in {"opened": "opened_at", "due": "due_at", "done": "resolved_at", "closed": "closed_at"}.items()
+        for name, column in _COLUMNS.items()
     }
-    done = at["done"].fillna(at["closed"]).fillna(np.inf)
-    return told[["ticket_id", "user_id"]].assign(opened=at["opened"], due=at["due"], done=done)
+    at["done"] = at["done"].fillna(at.pop("closed")).fillna(np.inf)
+    return told[["ticket_id", "user_id"]].assign(**at)
 
 
 def _touches(rows: pd.DataFrame, until: pd.Timestamp | None) -> pd.DataFrame:
     """One touch per ticket and moment, as the touchpoints table has them."""
-    given, last = rows["due"] - rows["opened"], np.minimum(rows["done"], rows["due"])
-    looked = {name: rows["opened"] + given * k / len(WATCHED) for k, name in enumerate(WATCHED)}
+    last = np.minimum(rows["done"], rows["due"])
+    looked = {name: rows["opened"] + age for name, age in AGES.items()}
     parts = [(name, at, (at < last) | (name == WATCHED[0])) for name, at in looked.items()]
     parts += [("done", rows["done"], rows["done"] <= rows["due"]), (OVERDUE, rows["due"], rows["done"] > rows["due"])]
     frames = [
@@ -190,7 +198,7 @@ def record(tickets: pd.DataFrame, keys: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     tickets : DataFrame
-        The tickets table: all tickets, also those that are not forecast.
+        The tickets table (`first_missed` where changes of due_at are logged): all tickets, also those that are not forecast.
     keys : DataFrame
         Moments: case_id (the ticket) and at (microseconds).
 
