@@ -19,6 +19,7 @@ from cxlib.escalation.judging import ENOUGH, METRICS, UNKNOWN
 from cxlib.escalation.kept import Forecaster
 from cxlib.escalation.labels import TOO_LONG, is_too_long, outcomes
 from cxlib.escalation.silence import after_silence, listed_for
+from cxlib.escalation.surroundings import called_at
 from cxlib.redact import Gazetteer, gazetteer
 from cxlib.schema import DataError, duration, nearest
 from cxlib.store import Dataset
@@ -282,8 +283,9 @@ def at_split(log: eventlog.EventLog, known: Moments, split: float) -> pd.DataFra
 
 
 def escalated_at(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.Series:
-    """When the case of each moment first reached the escalation stage; missing where it never did."""
-    return keys["at"].where(log.stage == log.escalation).groupby(keys["case"]).transform("min")
+    """When the case of each moment first reached the escalation stage, in microseconds; missing where it never did."""
+    at = called_at(log)[keys["case"]]
+    return pd.Series(np.where(np.isfinite(at), at, np.nan), keys.index)
 
 
 def still_waiting(log: eventlog.EventLog, keys: pd.DataFrame) -> pd.DataFrame:
