@@ -12,8 +12,10 @@ from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
 from cxlib import escalation, eventlog, open_dataset, sources, store
+from cxlib import words as more_words
 from cxlib.cli import main
 from cxlib.escalation import choosing, command, features, forecast, kept, labels, later, models, scorers, scores
+from cxlib.escalation import review as review_module
 from cxlib.escalation.replay import cut_tables
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.figures import escalation as figures
@@ -1186,3 +1188,27 @@ def test_a_horizon_longer_than_half_of_the_held_out_period_is_not_judged(planted
     assert f"longer than half of the held-out period: {unknown} of {unknown + known_} held-out moments" in result.why_not
     table = escalation.by_horizon(planted_data, horizons=("5d",)).set_index("horizon")
     assert table.loc["5d", "unknown"] == unknown and labels.TOO_LONG in table.loc["5d", "why"]
+
+
+def test_the_calibration_error_has_no_interval_and_what_right_chances_would_show_beside_it(planted):
+    rows = planted.scores[planted.scores["metric"] == "ece"]
+    assert rows["value"].notna().all() and rows[["low", "high"]].isna().all(axis=None)
+    assert planted.scores[planted.scores["metric"] == "auc"][["low", "high"]].notna().all(axis=None)
+    card = planted.card()
+    assert f"expected calibration error ({planted.ece_if_perfect:.3f} if the chances" in card and f"{planted.ece:.3f}" in card
+    said = [card, words.say_reliability(planted), words.say_models(planted), more_words.rounded(planted.scores).to_html()]
+    assert not any("nan" in text for text in said[:3]) and "nan-nan" not in said[3]
+
+
+def test_what_a_small_capacity_catches_is_counted_at_it_not_between_two_steps(planted):
+    """The 25 highest of 5000 escalate: reviewing ten catches ten of them, and nobody else."""
+    n = 5000
+    rows = pd.DataFrame({"chance": np.linspace(1, 0, n), "escalated": np.arange(n) < 25, "weight": 1.0, "case": range(n)})
+    rows["customer"] = np.arange(n, dtype=np.uint64)
+    waiting = pd.concat([planted.waiting] * (n // len(planted.waiting) + 1), ignore_index=True).head(n)
+    world = replace(planted, table=rows, gain=scores.gain(rows), waiting=waiting, overall=scores.observed(rows))
+    found = review_module._caught(world, 10)
+    assert found["caught"] == pytest.approx(10 / 25) and found["precision"] == pytest.approx(1)
+    assert found["caught_low"] < 10 / 25 < found["caught_high"]
+    at_step = review_module._caught(world, n // 50)
+    assert at_step["caught"] == world.gain["caught"].iloc[1] == 1

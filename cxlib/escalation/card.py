@@ -116,7 +116,8 @@ def _metrics(result: Escalation) -> str:
     rows = result.scores[result.scores["metric"].isin(METRICS)]
     names = list(dict.fromkeys(rows["model"]))
     found = {(row.model, row.metric): _with_interval(row._asdict()) for row in rows.itertuples()}
-    body = [[METRICS[metric], *(found.get((name, metric), "") for name in names)] for metric in METRICS]
+    said = METRICS | {"ece": f"{METRICS['ece']} ({result.ece_if_perfect:.3f} if the chances of the model used were right)"}
+    body = [[said[metric], *(found.get((name, metric), "") for name in names)] for metric in METRICS]
     n = int(rows["n"].max())
     return f"{_table(['metric', *names], body)}\n\nOn {n:,} cases that were not learned from; 95 % intervals by customer."
 
@@ -206,7 +207,10 @@ def _share(row: Mapping[str, float]) -> str:
 def _interval(value: float, low: float, high: float, digits: int = 3) -> str:
     """An estimate with its 95 % interval.
 
-    >>> _interval(0.5, 0.25, 0.75, 2), _interval(float("nan"), 0, 0)
-    ('0.50 (0.25 to 0.75)', 'unknown')
+    >>> nan = float("nan")
+    >>> _interval(0.5, 0.25, 0.75, 2), _interval(0.5, nan, nan, 2), _interval(nan, nan, nan)
+    ('0.50 (0.25 to 0.75)', '0.50', 'unknown')
     """
-    return "unknown" if pd.isna(value) else f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    if pd.isna(low):
+        return "unknown" if pd.isna(value) else f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"

@@ -35,9 +35,11 @@ def _scores(rows: pd.DataFrame, seed: int) -> dict[str, dict[str, float]]:
 
 
 def _score(score, part: pd.DataFrame, seed: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
-    args = (part["label"].to_numpy(), part["chance"].to_numpy(), *([part["weight"].to_numpy()] if score is scores.ece else []))
-    found = scores.with_interval(score(*args), part["weight"].to_numpy(), part["customer"].to_numpy(), seed)
-    return found | {"n": part["case"].nunique(), "n_rows": len(part)}
+    label, chance, weight = (part[name].to_numpy() for name in ("label", "chance", "weight"))
+    n = {"n": part["case"].nunique(), "n_rows": len(part)}
+    if score is scores.ece:  # resampling makes it larger: no interval, but `scores.ece_if_perfect` beside it
+        return UNKNOWN | {"value": score(label, chance, weight)(weight)} | n
+    return scores.with_interval(score(label, chance), weight, part["customer"].to_numpy(), seed) | n
 
 
 _OF_ROWS = {

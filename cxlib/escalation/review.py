@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxlib.escalation import models
+from cxlib.escalation import models, scores
 from cxlib.escalation.expected import count_range
 from cxlib.escalation.forecast import Escalation
 from cxlib.escalation.steps import NO_STEP, Step, step_left
@@ -138,9 +138,10 @@ def _caught(result: Escalation, capacity: int) -> dict[str, float]:
     reviewed = min(1.0, capacity / n) if n else np.nan
     columns = {"caught": "caught", "caught_low": "low", "caught_high": "high"}
     if result.gain.empty:
-        return {"reviewed": reviewed, "precision": np.nan} | dict.fromkeys(columns, np.nan)
-    found = {ours: float(np.interp(reviewed, result.gain["reviewed"], result.gain[theirs])) for ours, theirs in columns.items()}
-    return {"reviewed": reviewed, "precision": found["caught"] * result.overall["share"] / reviewed} | found
+        return {"reviewed": reviewed} | dict.fromkeys(("caught", "caught_low", "caught_high", "precision"), np.nan)
+    there = scores.gain(result.table, shares=[reviewed]).iloc[0]
+    caught = {"caught": there["caught"], "caught_low": there["low"], "caught_high": there["high"]}
+    return {name: float(value) for name, value in (caught | {"reviewed": reviewed, "precision": there["precision"]}).items()}
 
 
 def _reasons(result: Escalation, top: pd.DataFrame) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -115,7 +115,10 @@ def straightened(outcome: np.ndarray, chance: np.ndarray, weight: np.ndarray) ->
 
 
 def ece(outcome: np.ndarray, chance: np.ndarray, weight: np.ndarray) -> Score:
-    """Expected calibration error over ten bins of equal `weight`, as a function of (other) weights of the rows."""
+    """Expected calibration error over ten bins of equal `weight`, as a function of (other) weights of the rows.
+
+    It is too high by chance, and resampling adds as much again, so it has no bootstrap interval: see `ece_if_perfect`.
+    """
     of_bin, y = _bins(np.asarray(chance), weight, 10), np.asarray(outcome, dtype=float)
 
     def value(other: np.ndarray) -> float:
@@ -213,15 +216,16 @@ def observed(rows: pd.DataFrame) -> dict[str, float]:
     return {"mean_chance": mean, "share": share, "low": low, "high": high} | size
 
 
-def gain(rows: pd.DataFrame, steps: int = 50, seed: int = 0) -> pd.DataFrame:
-    """Of the escalations, how many are among the reviewed? One row per reviewed share, highest chances first.
+def gain(rows: pd.DataFrame, steps: int = 50, seed: int = 0, *, shares: Sequence[float] = ()) -> pd.DataFrame:
+    """Of the escalations, how many are among the reviewed? One row per reviewed share, highest chances first; at these
+    `shares`, else in equal `steps` from 0 to 1.
 
     Columns: reviewed (share of the weight, 0 to 1), caught (share of the later escalations among them) with its 95 % interval
     by customer, precision (share of the reviewed that escalate), n (cases).
     """
     ranked = rows.sort_values("chance", ascending=False, kind="stable")
     weight, escalated = ranked["weight"].to_numpy(), ranked["escalated"].to_numpy(dtype=float)
-    grid = np.linspace(0, 1, steps + 1)
+    grid = np.asarray(shares) if len(shares) else np.linspace(0, 1, steps + 1)
     drawn = np.array([_caught(weight * times, escalated, grid) for times in resampled(ranked["customer"].to_numpy(), seed)])
     low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
     caught = _caught(weight, escalated, grid)
