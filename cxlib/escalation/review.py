@@ -136,7 +136,6 @@ def _caught(result: Escalation, capacity: int) -> dict[str, float]:
     """What the same share of the held-out moments would have caught."""
     n = len(result.waiting) or result.counts["held_out_cases"]
     reviewed = min(1.0, capacity / n) if n else np.nan
-    columns = {"caught": "caught", "caught_low": "low", "caught_high": "high"}
     if result.gain.empty:
         return {"reviewed": reviewed} | dict.fromkeys(("caught", "caught_low", "caught_high", "precision"), np.nan)
     there = scores.gain(result.table, shares=[reviewed]).iloc[0]
