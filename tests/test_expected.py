@@ -139,6 +139,7 @@ def test_without_escalations_on_past_lists_the_doubt_is_that_of_the_prior():
     rows, past = held_out(np.random.default_rng(0), 0.0)
     shift, error = correction_of(rows.iloc[:3].assign(chance=1e-6, escalated=False, wait=np.nan), past, UNTIL)
     assert (shift, error) == (pytest.approx(0, abs=1e-3), pytest.approx(PRIOR, abs=1e-3))
+    assert correction_of(rows, past, UNTIL, horizon=2 * UNTIL) == (0, PRIOR)  # no list is that old
 
 
 def test_ranges_hold_by_the_coverage_rule_where_chances_are_off_and_customers_have_several_cases():
