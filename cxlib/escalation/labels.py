@@ -15,7 +15,8 @@ def outcomes(keys: pd.DataFrame, rows: np.ndarray, until: int, horizon: int | No
     Parameters
     ----------
     keys : DataFrame
-        All moments of a log, in its order: case, at, is_open, and escalated_at (of the case; missing: never).
+        All moments of a log, in its order: case, at, is_open, and escalated_at (of the case; missing: never). And worth, what
+        each weighs, where that is not 1 / moments of its case.
     rows : array of bool
         The moments asked about.
     until : int
@@ -50,7 +51,8 @@ def outcomes(keys: pd.DataFrame, rows: np.ndarray, until: int, horizon: int | No
     3  False  0.000000
     """
     asked = keys[rows]
-    weight = 1 / asked.groupby("case")["case"].transform("size").to_numpy(dtype=float)
+    worth = asked["worth"] if "worth" in asked else 1 / asked.groupby("case")["case"].transform("size")
+    weight = worth.to_numpy(dtype=float)
     at = asked["at"].to_numpy(dtype=float)
     wait = asked["escalated_at"].to_numpy(dtype=float) - at
     wait = np.where(wait <= until - at, wait, np.inf)  # what comes later is not known

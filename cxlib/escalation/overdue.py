@@ -70,6 +70,7 @@ def tickets_due(dataset: Dataset, within: str = WITHIN, wanted: Collection[str] 
     -----
     A ticket is overdue if its due time passes before it is resolved, whatever becomes of it later. One that is still open when
     the data end, with its due time ahead, is not known; `labels.outcomes` lets others that were watched as long speak for it.
+    A moment weighs 1, not 1 / moments of its ticket: what is late is open for longer, so its opening would weigh less.
     No feature reads a ticket's own `due_at`, nor that of others before it has passed. Without a log of its changes the last
     `due_at` is all there is: a promise that was moved after it was missed counts as kept, or as missed only later.
     """
@@ -85,7 +86,7 @@ def tickets_due(dataset: Dataset, within: str = WITHIN, wanted: Collection[str] 
     known = moments(log, replace(dataset, tables=cast(Tables, tables)), wanted)
     is_open = known.keys["is_open"] & ~is_over
     keys = known.keys.assign(is_open=is_open, at_risk=known.keys["at_risk"] & is_open)
-    return log, Moments(keys, pd.concat([known.features, record(tickets, keys)], axis=1))
+    return log, Moments(keys.assign(worth=1.0), pd.concat([known.features, record(tickets, keys)], axis=1))
 
 
 def first_missed(tables: Mapping[str, pd.DataFrame], zone: str = "UTC") -> pd.DataFrame:
