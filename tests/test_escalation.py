@@ -1,5 +1,6 @@
 """Who will call: features that cannot see the future, scores that agree with scikit-learn, and a planted world."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,19 +9,21 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
 from cxlib import escalation, eventlog, open_dataset, sources, store
 from cxlib import words as more_words
 from cxlib.cli import main
-from cxlib.escalation import choosing, command, features, forecast, kept, labels, later, models, scorers, scores
+from cxlib.escalation import choosing, command, features, forecast, judging, kept, labels, later, models, scorers, scores
 from cxlib.escalation import review as review_module
 from cxlib.escalation.replay import cut_tables
 from cxlib.escalation.silence import after_silence, gaps_until_next
 from cxlib.figures import escalation as figures
 from cxlib.redact import gazetteer
 from cxlib.schema import DataError
+from cxlib.words import decisions as decision_words
 from cxlib.words import escalation as words
 
 NOON = pd.Timestamp("2026-03-02T12:00:00Z")  # a Monday
@@ -481,7 +484,7 @@ def test_a_forecast_that_is_kept_gives_the_same_list_and_says_how_it_does(plante
     pd.testing.assert_frame_equal(review.table, planted.top(15).table)
     row = health.set_index("what").loc["AUC"]
     assert row["now"] == pytest.approx(planted.metrics["auc"]["value"], abs=1e-3)
-    assert row["verdict"] == "steady"
+    assert row["verdict"] == "same cases"
     assert health.set_index("what").loc["share that escalates", "n"] == planted.counts["held_out_cases"]
 
 
@@ -1212,3 +1215,81 @@ def test_what_a_small_capacity_catches_is_counted_at_it_not_between_two_steps(pl
     assert found["caught_low"] < 10 / 25 < found["caught_high"]
     at_step = review_module._caught(world, n // 50)
     assert at_step["caught"] == world.gain["caught"].iloc[1] == 1
+
+
+def test_drift_of_two_words_counted_by_hand():
+    """Ten of twenty against fifteen of twenty, half a case added to each: the shares are 1/2 and 15.5/21."""
+    then, now = judging.Look(None, {"a": 10.0, "b": 10.0}), judging.Look(None, {"a": 15.0, "b": 5.0})
+    q = 15.5 / 21
+    index = (q - 0.5) * np.log(q / 0.5) + (0.5 - q) * np.log((1 - q) / 0.5)
+    psi, p = then.moved(now)
+    assert psi == pytest.approx(index - (1 / 20 + 1 / 20))
+    assert p == pytest.approx(stats.chi2.sf(index / 0.1, 1))
+    few = replace(now, n=8.0)
+    assert then.moved(few)[0] == pytest.approx(index - (1 / 20 + 1 / 8)), "the cases count, not what their weights sum to"
+
+
+@pytest.mark.parametrize(("n", "m"), [(500, 50), (2000, 100)])
+def test_where_nothing_drifts_few_worlds_say_that_something_did(n, m):
+    """Of 250 worlds with 16 features each; and a shift by a standard deviation is found."""
+    rng, verdicts, found = np.random.default_rng(7), [], []
+    for world in range(250):
+        then, now = _features_of_a_world(rng, n), _features_of_a_world(rng, m)
+        looks = {name: judging.Look.of(then[name], np.ones(n), float(n)) for name in then}
+        table = judging.drift(looks, now, np.ones(m), np.arange(m))
+        assert (table["n"] == m).all()
+        verdicts.append(set(table["verdict"]))
+        if world % 10 == 0:
+            shifted = now.assign(**{"number0.v": now["number0.v"] + 1.0})
+            table = judging.drift(looks, shifted, np.ones(m), np.arange(m)).set_index("feature")
+            found.append(table.loc["number0.v", "verdict"] == "moved")
+    assert np.mean(["moved" in said for said in verdicts]) <= 0.05
+    assert np.mean([said != {"steady"} for said in verdicts]) <= 0.1
+    assert np.mean(found) >= 0.9
+
+
+def _features_of_a_world(rng, n):
+    numbers = {f"number{i}.v": rng.normal(size=n) for i in range(8)} | {
+        f"count{i}.v": rng.poisson(2.0, n) * 1.0 for i in range(4)
+    }
+    words = {f"word{k}.v": np.char.add("w", np.minimum(rng.geometric(2 / k, n), k).astype(str)) for k in (3, 10, 40, 100)}
+    return pd.DataFrame(numbers | words)
+
+
+def test_health_allows_for_the_error_of_the_auc_of_then(planted):
+    """A fall of .06 from an AUC that is known to .1 is none; one of .2 is, and so it is from an exact one."""
+    result = replace(planted, kept=replace(planted.kept, auc=0.8, auc_low=0.7, auc_high=0.9, until=0))
+
+    def verdict(auc, spread, **told):
+        metrics = {**planted.metrics, "auc": {"value": auc, "low": auc - spread, "high": auc + spread, "n": 100}}
+        changed = replace(result, metrics=metrics, kept=replace(result.kept, **told))
+        return later.health(changed).set_index("what").loc["AUC", "verdict"]
+
+    assert verdict(0.74, 0.04) == "steady"
+    assert verdict(0.6, 0.04) == "moved"
+    assert verdict(0.74, 0.04, auc_low=np.nan, auc_high=np.nan) == "moved"
+    assert verdict(0.6, 0.04, until=planted.kept.until) == "same cases"
+
+
+def test_health_in_words_names_what_is_to_be_watched_and_that_nothing_began_since(planted):
+    calm = replace(planted, drift=planted.drift.assign(verdict="steady"))
+    assert "nothing has clearly moved" in decision_words.say_health(calm)
+    verdict = np.where(planted.drift.index == 0, "watch", "steady")
+    said = decision_words.say_health(replace(planted, drift=planted.drift.assign(verdict=verdict)))
+    assert "nothing has clearly moved" not in said and "To be watched: cases of the customer in 28 days" in said
+    assert "No case began since it was fitted" in said
+
+
+def test_a_forecast_that_was_kept_without_the_interval_of_its_auc_still_loads(planted, tmp_path):
+    path = planted.kept.save(tmp_path / "forecast.npz")
+    with np.load(path) as file:
+        held = dict(file)
+    about = json.loads(held["about"].tobytes())
+    about = {name: value for name, value in about.items() if name not in kept._SINCE_3} | {"form": 2}
+    about["looks"] = {name: {"edges": look["edges"], "weight": look["weight"]} for name, look in about["looks"].items()}
+    np.savez(path, **held | {"about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)})
+    old = escalation.Forecaster.load(path)
+    assert np.isnan(old.auc_low) and old.until == 0
+    again = escalation.Forecaster.load(planted.kept.save(path))
+    assert (again.auc_low, again.until) == (planted.kept.auc_low, planted.kept.until)
+    assert again.looks == planted.kept.looks

@@ -146,15 +146,13 @@ def _segments(result: Escalation) -> str:
 
 
 def _drift(result: Escalation) -> str:
-    moved = result.drift[result.drift["verdict"] != "steady"] if len(result.drift) else result.drift
+    if result.drift.empty:
+        return "Not known."
+    moved, of = result.drift[result.drift["verdict"] != "steady"], f"{result.drift['n'].max():,} cases"
     if moved.empty:
-        return (
-            "No feature looks other than in training (population stability index below 0.1)."
-            if len(result.drift)
-            else "Not known."
-        )
+        return f"No feature looks other than in training (population stability index beyond chance below 0.1; {of})."
     names = [f"{escape(label_of(row.feature))}: {row.psi:.2f}, {row.verdict}" for row in moved.itertuples()]
-    return f"Features that look other than in training (population stability index):\n\n{_list(names)}"
+    return f"Features of {of} that look other than in training (population stability index beyond chance):\n\n{_list(names)}"
 
 
 def _features(names: Sequence[str]) -> str:

@@ -179,6 +179,7 @@ def fit(
     metrics = table[table["model"] == choice.model.kind].drop(columns="model").set_index("metric").to_dict("index")
     of_model = features[list(choice.model.features)]
     is_late = (train["at"] >= train["at"].median()).to_numpy()  # what looks back looks back less far when a log begins
+    n_late = judging.n_cases(weight[is_late], train["case"].to_numpy()[is_late])
     past = _silences(log, train.assign(chance=choice.model.chance(features)), split_at)
     kept = Forecaster(
         model=choice.model,
@@ -191,9 +192,12 @@ def fit(
         usual=models.typical(of_model, weight),
         past=past,
         correction=correction_of(_to_list_again(log, rows, test), past, log.observed_until, within),
-        looks={name: judging.Look.of(of_model[name][is_late], weight[is_late]) for name in of_model},
+        looks={name: judging.Look.of(of_model[name][is_late], weight[is_late], n_late) for name in of_model},
         trained_on=f"{dataset.settings.name} {dataset.fingerprint}",
         book=book,
+        auc_low=metrics["auc"]["low"],
+        auc_high=metrics["auc"]["high"],
+        until=log.observed_until,
     )
     return Escalation(
         table=rows.reset_index(drop=True),
@@ -228,7 +232,7 @@ def judged(rows: pd.DataFrame, features: pd.DataFrame, kept: Forecaster, log: ev
         "by_age": judging.by_age(rows, features["time.elapsed_h"].to_numpy(), seed),
         "by_month": judging.by_month(rows, log.timezone),
         "by_segment": judging.by_segment(rows, judging.segments_of(rows, features, kind), seed),
-        "drift": judging.drift(kept.looks, features, rows["weight"].to_numpy()),
+        "drift": judging.drift(kept.looks, features, rows["weight"].to_numpy(), rows["case"].to_numpy()),
         "ece_if_perfect": scores.ece_if_perfect(rows, seed),
         "overall": scores.observed(rows),
     }

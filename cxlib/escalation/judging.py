@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 
 from cxlib import stats
 from cxlib.escalation import models, scores
@@ -98,43 +98,76 @@ class Look:
 
     edges: list[float] | None  # None: words
     weight: dict[str, float]  # by word, or by number of the tenth; -1: missing
+    n: float = 0.0  # cases that it stands on, see `n_cases`; 0: as many as the weights sum to
 
     @classmethod
-    def of(cls, column: pd.Series, weight: np.ndarray) -> Look:
+    def of(cls, column: pd.Series, weight: np.ndarray, n: float = 0.0) -> Look:
         if not pd.api.types.is_numeric_dtype(column):
-            return cls(None, _summed(column.fillna(models.NO_VALUE), weight))
+            return cls(None, {}).again(column, weight, n)
         edges = np.unique(np.nanquantile(column, np.linspace(0.1, 0.9, 9))).tolist() if column.notna().any() else []
-        return cls(edges, {}).again(column, weight)
+        return cls(edges, {}).again(column, weight, n)
 
-    def again(self, column: pd.Series, weight: np.ndarray) -> Look:
+    def again(self, column: pd.Series, weight: np.ndarray, n: float = 0.0) -> Look:
         """The same feature at other moments, in the same words or tenths."""
         if self.edges is None:
-            return Look(None, _summed(column.fillna(models.NO_VALUE), weight))
+            return Look(None, _summed(column.fillna(models.NO_VALUE), weight), n)
         numbers = column.to_numpy(dtype=float)
         tenth = np.where(np.isnan(numbers), -1, np.searchsorted(self.edges, numbers)).astype(str)
-        return Look(self.edges, _summed(pd.Series(tenth), weight))
+        return Look(self.edges, _summed(pd.Series(tenth), weight), n)
 
-    def moved(self, now: Look) -> float:
-        """The population stability index: 0 = the same. Half a case is added to each word or tenth.
+    def moved(self, now: Look) -> tuple[float, float]:
+        """The population stability index beyond what chance gives on average (0 = the same), and the p-value of no change.
 
+        Half a case is added to each word or tenth.
+
+        References
+        ----------
+        Yurdakul and Naranjo (2020), Statistical properties of the population stability index: where nothing changes it is
+        chi-squared, times the sum of one over the cases of each side.
+
+        Examples
+        --------
         >>> Look(None, {"a": 9.5, "b": 9.5}).moved(Look(None, {"a": 9.5, "b": 9.5}))
-        0.0
+        (0.0, 1.0)
         """
         shares = pd.DataFrame({"then": pd.Series(self.weight), "now": pd.Series(now.weight)}).fillna(0) + 0.5
         shares /= shares.sum()
-        return float(((shares["now"] - shares["then"]) * np.log(shares["now"] / shares["then"])).sum())
+        index = float(((shares["now"] - shares["then"]) * np.log(shares["now"] / shares["then"])).sum())
+        free, unit = len(shares) - 1, sum(1 / max(1.0, look.n or sum(look.weight.values())) for look in (self, now))
+        return max(0.0, index - free * unit), float(chi2.sf(index / unit, free)) if free else 1.0
 
 
 def _summed(values: pd.Series, weight: np.ndarray) -> dict[str, float]:
     return {str(value): float(sum_) for value, sum_ in pd.Series(weight).groupby(values.to_numpy()).sum().items()}
 
 
-def drift(looks: Mapping[str, Look], features: pd.DataFrame, weight: np.ndarray) -> pd.DataFrame:
-    """Which features look other than in training? One row per feature: feature, psi (population stability index), verdict
-    (steady, watch, moved); the largest first."""
-    rows = [(name, look.moved(look.again(features[name], weight))) for name, look in looks.items()]
-    table = pd.DataFrame(rows, columns=["feature", "psi"]).sort_values("psi", ascending=False, kind="stable", ignore_index=True)
-    return table.assign(verdict=np.select([table["psi"] >= PSI_MOVED, table["psi"] >= PSI_WATCH], ["moved", "watch"], "steady"))
+def n_cases(weight: np.ndarray, case: np.ndarray) -> float:
+    """How many cases of equal weight tell as much as these? Kish's effective sample size, over the weights of the cases.
+
+    >>> n_cases(np.array([0.5, 0.5, 1, 1]), np.array([7, 7, 8, 9])), n_cases(np.array([3.0, 1, 0]), np.array([7, 8, 9]))
+    (3.0, 1.6)
+    """
+    of_case = pd.Series(weight, dtype=float).groupby(case).sum().to_numpy()
+    return float(of_case.sum() ** 2 / (of_case @ of_case)) if of_case.any() else 0.0
+
+
+def drift(looks: Mapping[str, Look], features: pd.DataFrame, weight: np.ndarray, case: np.ndarray) -> pd.DataFrame:
+    """Which features look other than in training?
+
+    Returns
+    -------
+    DataFrame
+        One row per feature, the largest psi first: feature, psi (population stability index beyond chance, see `Look.moved`),
+        n (cases looked at), q (false discovery rate over the features), verdict: "moved" or "watch" where psi is at least
+        `PSI_MOVED` or `PSI_WATCH` and q at most .05, else "steady".
+    """
+    n = n_cases(weight, case)
+    found = [(name, *look.moved(look.again(features[name], weight, n))) for name, look in looks.items()]
+    table = pd.DataFrame(found, columns=["feature", "psi", "p"]).assign(n=pd.unique(case).size)
+    table["q"] = stats.false_discovery(table.pop("p").to_numpy(dtype=float))
+    marks = [table["psi"] >= PSI_MOVED, table["psi"] >= PSI_WATCH]
+    told = np.where(table["q"] <= ALPHA, np.select(marks, ["moved", "watch"], "steady"), "steady")
+    return table.assign(verdict=told).sort_values("psi", ascending=False, kind="stable", ignore_index=True)
 
 
 def by_stage(rows: pd.DataFrame, stages: tuple[str, ...], seed: int) -> pd.DataFrame:

@@ -24,7 +24,8 @@ from cxlib.schema import DataError
 from cxlib.store import whole_file
 from cxlib.themes import Codebook
 
-_FORM = 2  # raise it when the file changes in a way that an older program cannot read
+_FORM = 3  # raise it when the file changes in a way that an older program cannot read
+_READ = (2, _FORM)  # 2 had neither the interval of the AUC, nor how long the data were observed, nor the cases behind a look
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Forecaster:
     looks: Mapping[str, Look]  # what each feature looked like in the newer half of training
     trained_on: str  # name and fingerprint of the data set
     book: Codebook | None = None  # the themes that it reads, if it does
+    auc_low: float = float("nan")  # the 95 % interval of `auc`
+    auc_high: float = float("nan")
+    until: int = 0  # microseconds, UTC: the end of the data it was fitted on and judged by
 
     def save(self, path: str | Path) -> Path:
         """Keep it in one file: arrays and a page of JSON, nothing in it that could run."""
@@ -56,7 +60,8 @@ class Forecaster:
             "correction": self.correction,
         }
         about |= {"words": {name: list(known) for name, known in self.model.words.items()}}
-        about |= {name: getattr(self, name) for name in _PLAIN} | {"looks": {n: asdict(look) for n, look in self.looks.items()}}
+        about |= {name: getattr(self, name) for name in (*_PLAIN, *_SINCE_3)}
+        about |= {"looks": {name: asdict(look) for name, look in self.looks.items()}}
         arrays = {f"model_{name}": array for name, array in self.model.scorer.arrays().items()}
         arrays |= {f"past_{name}": self.past[name].to_numpy() for name in ("gap", "chance", "label", "weight")}
         arrays["past_stage"] = self.past["stage"].to_numpy(dtype=str)
@@ -74,7 +79,7 @@ class Forecaster:
             with np.load(path, allow_pickle=False) as file:
                 held = {name: file[name] for name in file.files}
             about: dict[str, Any] = json.loads(held.pop("about").tobytes())
-            if about["form"] != _FORM:
+            if about["form"] not in _READ:
                 raise DataError(f"{path} is a forecast of form {about['form']}, this version reads {_FORM}: fit it again")
             arrays = {name.removeprefix("model_"): array for name, array in held.items() if name.startswith("model_")}
             words = {name: pd.Index(known, dtype="str") for name, known in about["words"].items()}
@@ -82,7 +87,7 @@ class Forecaster:
             model = Model(about["kind"], scorer, words, tuple(about["numbers"]), tuple(about["repair"]))
             past = pd.DataFrame({name: held[f"past_{name}"] for name in ("stage", "gap", "chance", "label", "weight")})
             looks = {name: Look(**look) for name, look in about["looks"].items()}
-            plain = {name: about[name] for name in _PLAIN}
+            plain = {name: about[name] for name in _PLAIN} | {name: about[name] for name in _SINCE_3 if name in about}
             plain["book"] = _book_of(held["book"].tobytes()) if "book" in held else None
             return Forecaster(model=model, past=past, correction=tuple(about["correction"]), looks=looks, **plain)
         except DataError:
@@ -106,6 +111,7 @@ def _book_of(held: bytes) -> Codebook:
 
 
 _PLAIN = ("target", "horizon", "split_at", "base_rate", "auc", "n", "usual", "trained_on")
+_SINCE_3 = ("auc_low", "auc_high", "until")
 _DAMAGE = (  # what reading a damaged file can raise: zip, zlib, NumPy's header and our own page of JSON
     *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ArithmeticError, MemoryError),
     *(SyntaxError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, tokenize.TokenError),

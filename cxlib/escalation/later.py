@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -131,14 +132,25 @@ def health(result: Escalation) -> pd.DataFrame:
     -------
     DataFrame
         One row per question: what, then (in training; the AUC when it was fitted), now (on the unseen cases), low, high (95 %),
-        n (cases), verdict (steady, watch, moved); one row that says "too few" where these cannot be judged.
+        n (cases), verdict (steady, watch, moved; of the AUC "same cases" where none began since the fit); one row that says
+        "too few" where these cannot be judged.
+
+    Notes
+    -----
+    The AUC has moved if the 95 % interval of the difference, with the error of both, lies below 0. Cases held out when it was
+    fitted are among those of now, so that a fall has to be larger to be clear.
+
+    References
+    ----------
+    Zou and Donner (2008), Construction of confidence limits about effect measures (the interval of a difference from two).
     """
     kept, seen, auc = result.kept, result.overall, result.metrics["auc"]
     if kept is None or not seen:
         few = result.counts["held_out_cases"]
         return pd.DataFrame([("cases that began since", np.nan, few, np.nan, np.nan, few, "too few")], columns=_HEALTH)
     low, high, n = seen["low"], seen["high"], seen["n"]
-    worse = "moved" if auc["high"] < kept.auc else "steady"
+    began_since = (result.table.groupby("case")["at"].min() > kept.until).any()
+    worse = _fallen(kept, auc) if began_since else "same cases"
     table = [
         ("share that escalates", kept.base_rate, seen["share"], low, high, n, _inside(kept.base_rate, low, high)),
         ("mean chance, against that", np.nan, seen["mean_chance"], low, high, n, _inside(seen["mean_chance"], low, high)),
@@ -149,6 +161,12 @@ def health(result: Escalation) -> pd.DataFrame:
         for row in result.drift[result.drift["verdict"] != "steady"].head(5).itertuples()
     ]
     return pd.DataFrame(table, columns=_HEALTH).round(3)
+
+
+def _fallen(kept: Forecaster, now: Mapping[str, float]) -> str:
+    """Is the AUC clearly lower than when the forecast was fitted? One kept without an interval counts as exact."""
+    then = np.nan_to_num(kept.auc - kept.auc_low)
+    return "moved" if now["value"] - kept.auc + np.hypot(now["high"] - now["value"], then) < 0 else "steady"
 
 
 _HEALTH = ["what", "then", "now", "low", "high", "n", "verdict"]

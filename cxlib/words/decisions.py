@@ -240,14 +240,16 @@ def say_step(review: Review) -> str:
 def say_health(result: Escalation) -> str:
     """Does the forecast still hold on cases that it has not seen?"""
     table = health(result)
-    moved = table[table["verdict"] == "moved"]
-    if "too few" in table["verdict"].tolist():
+    verdicts = table["verdict"].tolist()
+    if "too few" in verdicts:
         return "Too few cases began since the forecast was fitted to say how it does."
-    n = plural(table["n"].iloc[0], "case")
-    if moved.empty:
-        return f"On {n} that it has not seen, the forecast holds: nothing has clearly moved since training."
-    named = "; ".join(escape(name) for name in moved["what"])
-    return f"On {n} that it has not seen, this has moved since training: {named}. The forecast should learn again."
+    moved, watch = ("; ".join(escape(name) for name in table.loc[table["verdict"] == v, "what"]) for v in ("moved", "watch"))
+    watched = f" To be watched: {watch}." if watch else ""
+    same = " No case began since it was fitted: these are the ones it was judged by then." if "same cases" in verdicts else ""
+    on = f"On {plural(table['n'].iloc[0], 'case')} that it has not seen"
+    if moved:
+        return f"{on}, this has moved since training: {moved}.{watched}{same} The forecast should learn again."
+    return f"{on}, the forecast holds{'.' if watch else ': nothing has clearly moved since training.'}{watched}{same}"
 
 
 def say_card(result: Escalation) -> str:

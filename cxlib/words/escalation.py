@@ -220,14 +220,14 @@ def say_drift(result: Escalation) -> str:
     if result.why_not:
         return _none(result)
     moved = result.drift[result.drift["verdict"] != "steady"]
-    n = plural(len(result.drift), "feature")
+    of = f"{plural(len(result.drift), 'feature')} (n = {plural(result.drift['n'].max(), 'case')})"
     if moved.empty:
-        return f"All {n} look as they did in training (population stability index below 0.1)."
+        return f"None of {of} looks clearly other than in training (population stability index beyond chance, marks at 0.1)."
     names = [f"{escape(label_of(row.feature))} {decimal(row.psi)}" for row in moved.head(3).itertuples()]
     worst = "has moved: the model should learn again" if (moved["verdict"] == "moved").any() else "is to be watched"
     return (
-        f"{count(len(moved))} of {n} {'looks' if len(moved) == 1 else 'look'} other than in training (population stability "
-        f"index: {'; '.join(names)}; 0.1 is to be watched, 0.25 has moved). The first {worst}."
+        f"{count(len(moved))} of {of} {'looks' if len(moved) == 1 else 'look'} clearly other than in training (population "
+        f"stability index beyond chance: {'; '.join(names)}; 0.1 is to be watched, 0.25 has moved). The first {worst}."
     )
 
 
