@@ -85,7 +85,7 @@ def _labels(result: Escalation) -> str:
             f"censoring; {n['held_out_unknown']:,} of the moments judged are left out)"
         )
     if result.escalation == OVERDUE:
-        row = "an open ticket as it is opened and as parts of its time have gone; each ticket weighs 1 in all"
+        row = "an open ticket in time, as it is opened and at fixed ages; each such moment weighs 1"
     else:
         row = (
             f"a touch of a case in search of help, left of {whom}, before the case's first touch there, while its ticket is "

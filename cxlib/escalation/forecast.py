@@ -140,7 +140,7 @@ def fit(
     Notes
     -----
     A row is a touch of a case in search of help, left of the target, before the case's first touch there, while its ticket is
-    open. It weighs 1 / (rows of its case), in training and scoring. Training sees only rows and escalations before the split:
+    open. It weighs 1 / (rows of its case), for "overdue" 1, in training and scoring. Training ends at the split:
     a case still open then counts as not escalated, or, with a horizon, is weighted for. A held-out case that is open at the end
     of the data likewise. The model is logistic regression, unless boosting clearly predicted later cases better at several
     origins within the training (`choosing.chosen`). The chance is not what stepping in would change.
