@@ -245,6 +245,13 @@ def test_no_feature_reads_a_due_at_to_come(opened, seed):
     pd.testing.assert_frame_equal(here, there)
 
 
+def test_the_leak_probe_finds_nothing(opened):
+    table = random_tickets(600, 0)
+    found = escalation.leak_probe(opened(observed(table, 900), until=900), cuts=2, target="overdue")
+    assert found["n_differ"].sum() == 0
+    assert found.loc[found["feature"].str.startswith("overdue_by"), "n"].min() > 500
+
+
 def test_a_promise_that_is_moved_once_it_is_missed_gives_nothing_away(opened):
     """All tickets are alike, so no one can say which will be late; the age says how many."""
     rng = np.random.default_rng(0)

@@ -72,7 +72,8 @@ def tickets_due(dataset: Dataset, within: str = WITHIN, wanted: Collection[str] 
     the data end, with its due time ahead, is not known; `labels.outcomes` lets others that were watched as long speak for it.
     A moment weighs 1, not 1 / moments of its ticket: what is late is open for longer, so its opening would weigh less.
     No feature reads a ticket's own `due_at`, nor that of others before it has passed. Without a log of its changes the last
-    `due_at` is all there is: a promise that was moved after it was missed counts as kept, or as missed only later.
+    `due_at` is all there is: it says which tickets are watched (`within`), and until when; a promise that was
+    moved after it was missed counts as kept, or as missed only later.
     """
     tickets = first_missed(dataset.tables, dataset.settings.timezone)
     rows = _dated(dict(dataset.tables) | {"tickets": tickets}, within)

@@ -153,8 +153,9 @@ def cut_tables(tables: Mapping[str, pd.DataFrame], until: pd.Timestamp) -> dict[
     for name, frame in as_opened(tables, until).items():
         happened = ROW_TIME.get(name, _LINKED.get(name))
         rows = frame[~(frame[happened] > until)] if happened in frame else frame
-        times = [column for column in rows if TABLES[name][column].kind == "time"]
-        at_end = [column for column in rows if TABLES[name][column].known == "end" and column not in times]
+        # A promise lies ahead, and is known all the same.
+        times = [column for column in rows if TABLES[name][column].kind == "time" and column != "due_at"]
+        at_end = [column for column in rows if TABLES[name][column].known == "end" and column not in (*times, "due_at")]
         if len(rows):
             found[name] = rows.drop(columns=at_end).assign(**{c: rows[c].where(rows[c] <= until) for c in times})
     return found
