@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from cxlib.escalation import choosing, judging, scores
+from cxlib.escalation import choosing, judging
 from cxlib.escalation.forecast import at_split, told
 from cxlib.escalation.judging import ENOUGH
 from cxlib.escalation.labels import outcomes
@@ -130,11 +130,6 @@ def spells(keys: pd.DataFrame, rows: np.ndarray, until: int, spans: dict[str, in
 
 
 def _judged(name: str, test: pd.DataFrame, chance: pd.Series, seed: int) -> dict[str, object]:
-    told = test.assign(chance=chance, escalated=test["label"])
-    told = told[told["weight"] > 0]
+    told = test[test["weight"] > 0]
     found: dict[str, object] = {"within": name, "n": told["case"].nunique(), "unknown": len(test) - len(told)}
-    if told.empty:
-        return found
-    auc, seen = judging.auc_of(told, seed), scores.observed(told)
-    found |= {what: seen[what] for what in ("mean_chance", "share", "low", "high")}
-    return found | {"auc": auc["value"], "auc_low": auc["low"], "auc_high": auc["high"]}
+    return found | (judging.in_brief(told, chance[told.index].to_numpy(), seed) if len(told) else {})

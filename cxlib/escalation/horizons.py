@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from cxlib.escalation import choosing, judging, scores
+from cxlib.escalation import choosing, judging
 from cxlib.escalation.forecast import at_split, told
 from cxlib.escalation.labels import TOO_LONG, is_too_long, outcomes
 from cxlib.schema import duration
@@ -73,11 +73,6 @@ def _judged(
         return found | {"why": f"fewer than {judging.ENOUGH} cases with or without an escalation"}
     train, test = train[train["weight"] > 0], test[test["weight"] > 0]
     model = choosing.fitted("logistic", features.loc[train.index], train, train["began"].to_numpy(), seed)
-    test = test.assign(chance=model.chance(features.loc[test.index]), escalated=test["label"])
-    auc, seen = judging.auc_of(test, seed), scores.observed(test)
-    return found | {
-        "trained_share": float(np.average(train["label"], weights=train["weight"])),
-        **{name: seen[name] for name in ("share", "low", "high")},
-        **{"auc": auc["value"], "auc_low": auc["low"], "auc_high": auc["high"]},
-        "why": "",
-    }
+    trained_share = float(np.average(train["label"], weights=train["weight"]))
+    brief = judging.in_brief(test, model.chance(features.loc[test.index]), seed)
+    return found | brief | {"trained_share": trained_share, "why": ""}

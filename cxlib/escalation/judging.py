@@ -89,6 +89,14 @@ def auc_of(part: pd.DataFrame, seed: int = 0) -> dict[str, float]:
     return {"escalated": int(cases.sum())} | found
 
 
+def in_brief(test: pd.DataFrame, chance: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Mean chance beside the share that escalated (low, high) and the AUC (auc_low, auc_high) of moments with known labels."""
+    told = test.assign(chance=chance, escalated=test["label"])
+    auc, seen = auc_of(told, seed), scores.observed(told)
+    found = {name: seen[name] for name in ("mean_chance", "share", "low", "high")}
+    return found | {"auc": auc["value"], "auc_low": auc["low"], "auc_high": auc["high"]}
+
+
 PSI_WATCH, PSI_MOVED = 0.1, 0.25  # the usual marks of credit scoring: Siddiqi (2006), Credit Risk Scorecards
 
 
