@@ -787,3 +787,20 @@ def test_what_was_answered_before_is_found_again(busy):
     rows = known.table.set_index("method")["share"]
     assert rows["nearest"] > 0.95 > rows["random"]
     assert "had their resolution among the 5" in words.say_replay(known)
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_neighbours_are_those_that_looking_at_all_finds_block_by_block(itself, monkeypatch):
+    monkeypatch.setattr(graph, "_BLOCK", 7)
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(40, 5))
+    points[20:30] = points[:10]  # ties
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    among = points if itself else points[:25]
+    cosine = (points @ among.T).round(9)
+    if itself:
+        np.fill_diagonal(cosine, -2)
+    index, near = graph.neighbours(points, 6, None if itself else among)
+    truth = np.argsort(-cosine, axis=1, kind="stable")[:, :6]
+    assert (index == truth).all()
+    assert (near == np.take_along_axis(cosine, truth, axis=1)).all()

@@ -35,26 +35,58 @@ def neighbours(points: np.ndarray, k: int, among: np.ndarray | None = None) -> t
     >>> neighbours(np.array([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]]), 1)[0].ravel().tolist()
     [2, 2, 1]
     """
-    blocks = list(_nearest(points, k, points if among is None else among, among is None))
+    others, itself = points if among is None else among, among is None
+    short, n = points.astype(np.float32), min(k + _SPARE, len(others) - itself)
+    near = _near_each_other(short, n) if itself else _near_others(short, others.astype(np.float32), n)
+    blocks = list(_nearest(points.astype(float), k, others.astype(float), itself, near))
     return np.vstack([index for index, _ in blocks]), np.vstack([cosine for _, cosine in blocks])
 
 
-def _nearest(points: np.ndarray, k: int, among: np.ndarray, itself: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Candidates in single precision, at half the cost; their cosines in double; whole rows where others may be as near."""
-    short, others, n_others = points.astype(np.float32), among.astype(np.float32), len(among) - itself
-    points, among = points.astype(float), among.astype(float)
-    n_candidates = min(k + _SPARE, n_others)
+Near = tuple[np.ndarray, np.ndarray]  # of each row: which others, and how near in single precision
+
+
+def _near_others(points: np.ndarray, others: np.ndarray, n: int) -> Iterator[Near]:
+    """The n nearest of the others, block by block of the points, in no order."""
     for start in range(0, len(points), _BLOCK):
-        block, cosine = points[start : start + _BLOCK], short[start : start + _BLOCK] @ others.T
-        rows = np.arange(len(block))
-        if itself:
-            cosine[rows, start + rows] = -2  # less than any cosine
-        index = np.sort(np.argpartition(cosine, len(among) - n_candidates, axis=1)[:, len(among) - n_candidates :], axis=1)
+        yield _largest(points[start : start + _BLOCK] @ others.T, 0, n)
+
+
+def _near_each_other(points: np.ndarray, n: int) -> Iterator[Near]:
+    """The n nearest of the other points, block by block, in no order. Each cosine is found once and told to both."""
+    told: dict[int, Near] = {}  # to later blocks, by earlier ones
+    for start in range(0, len(points), _BLOCK):
+        block = points[start : start + _BLOCK]
+        cosine = block @ points[start:].T
+        np.fill_diagonal(cosine, -2)  # less than any cosine
+        yield _nearer(told.pop(start, None), _largest(cosine, start, n), n)
+        for later in range(start + _BLOCK, len(points), _BLOCK):
+            theirs = np.ascontiguousarray(cosine[:, later - start : later - start + _BLOCK].T)
+            told[later] = _nearer(told.get(later), _largest(theirs, start, n), n)
+
+
+def _largest(cosine: np.ndarray, first: int, n: int) -> Near:
+    """The n largest of each row; `first` is the number of the first column."""
+    at = np.argpartition(cosine, max(cosine.shape[1] - n, 0), axis=1)[:, max(cosine.shape[1] - n, 0) :]
+    return at + first, np.take_along_axis(cosine, at, axis=1)
+
+
+def _nearer(one: Near | None, other: Near, n: int) -> Near:
+    if one is None:
+        return other
+    index, cosine = (np.hstack(both) for both in zip(one, other, strict=True))
+    at, cosine = _largest(cosine, 0, n)
+    return np.take_along_axis(index, at, axis=1), cosine
+
+
+def _nearest(points: np.ndarray, k: int, among: np.ndarray, itself: bool, candidates: Iterator[Near]) -> Iterator[Near]:
+    """The nearest of the candidates by their cosines in double precision; of all, in rows where others may be as near."""
+    for start, (near_by, roughly) in zip(range(0, len(points), _BLOCK), candidates, strict=True):
+        block, index = points[start : start + _BLOCK], np.sort(near_by, axis=1)
         near = np.einsum("ij,ikj->ik", block, among[index]).round(9)  # so that equal texts tie on any processor
         order = np.argsort(-near, axis=1, kind="stable")[:, :k]
-        least = np.take_along_axis(cosine, index, axis=1).min(axis=1)
         index, near = np.take_along_axis(index, order, axis=1), np.take_along_axis(near, order, axis=1)
-        for row in np.flatnonzero(least > near[:, -1] - _BLUR).tolist() if n_candidates < n_others else ():
+        is_told = near_by.shape[1] == len(among) - itself  # every other one was looked at
+        for row in () if is_told else np.flatnonzero(roughly.min(axis=1) > near[:, -1] - _BLUR).tolist():
             exact = (among @ block[row]).round(9)
             if itself:
                 exact[start + row] = -2
