@@ -21,9 +21,7 @@ def say_escalation(result: Escalation, review: Review) -> str:
         f"{_met(result, review)} On the newest cases, held out from training, the forecast ranks a moment whose case reached "
         f"{whom} above one whose case did not {percent(scored['value'])} of the time: AUC {_with_interval(scored)}, "
         f"n = {plural(scored['n'], 'case')} (guessing: 0.50; from a case's first "
-        f"moment alone: {decimal(result.metrics['auc_first_row']['value'])}). "
-        f"The mean squared error of its chances (Brier) is {_with_interval(result.metrics['brier'], 3)}, that of the base rate "
-        f"{decimal(_metric(result, 'base rate', 'brier')['value'], 3)}."
+        f"moment alone: {decimal(result.metrics['auc_first_row']['value'])})."
     )
 
 
@@ -108,9 +106,11 @@ def say_models(result: Escalation) -> str:
     names = list(dict.fromkeys(result.scores["model"]))
     models = [(name, _metric(result, name, "auc"), _metric(result, name, "pr_auc")) for name in names]
     said = "; ".join(f"{name} {_with_interval(auc)}, PR-AUC {decimal(pr['value'])}" for name, auc, pr in models)
+    base = decimal(_metric(result, "base rate", "brier")["value"], 3)
     return (
-        f"{_used(result)} On the held-out cases, AUC: {said}. The intervals are by customer and hold the model fixed: "
-        "overlap does not mean that two models are equal."
+        f"{_used(result)} On the held-out cases, AUC: {said}. The mean squared error of the chances used (Brier) is "
+        f"{_with_interval(result.metrics['brier'], 3)}, that of the base rate {base}. The intervals are by customer and hold "
+        "the model fixed: overlap does not mean that two models are equal."
     )
 
 
