@@ -425,6 +425,8 @@ def test_a_visitor_who_is_linked_at_the_call_does_not_tell_that_there_will_be_on
     assert known is not dataset
     assert escalation.as_known(known) is known
     assert escalation.leak_probe(dataset, cuts=2)["n_differ"].sum() == 0
+    named = opened(tables | {"touchpoints": tables["touchpoints"].assign(case_id=lambda t: t["touchpoint_id"])}, "named")
+    assert escalation.as_known(named) is named  # a case that the export names does not depend on the link
     early = opened(tables | {"identities": tables["identities"].assign(linked_at=hour(-1))}, "early", observed_until=hour(4000))
     assert escalation.as_known(early) is early
     assert escalation.fit(early).metrics["auc"]["value"] > 0.7  # where it was known, it may be used

@@ -77,6 +77,15 @@ def test_a_text_is_known_from_its_tickets_opening_on(opened):
     assert found.features.loc[~early, "theme.value"].notna().all()
 
 
+def test_a_ticket_without_words_is_in_no_theme(opened):
+    tables = world(400)
+    tables["tickets"].loc[0, "short_description"] = "..."
+    dataset = opened(tables)
+    log, known = escalation.forecast.told(dataset, None, None)
+    found = subject.with_themes(known, log, dataset, subject.learned(dataset, log.observed_until))
+    assert found.features.loc[known.keys["ticket_id"] == "k0", "theme.value"].tolist()[0] == subject.NO_THEME
+
+
 def test_too_few_texts_are_refused_with_what_to_do(opened):
     with pytest.raises(DataError, match="leave themes out"):
         escalation.fit(opened(world(90)), themes=True)

@@ -142,6 +142,11 @@ def test_an_incident_is_known_from_its_detection_to_its_end():
     assert found["incident.age_h"].isna().tolist() == [True, False, False, True, True]
 
 
+def test_an_incident_that_was_over_before_anybody_noticed_was_never_open():
+    told = INCIDENTS.iloc[:1].assign(restored_at=pd.Series([at(1.5)], dtype="datetime64[us, UTC]"))
+    assert surroundings.incidents(*on([1.7, 2, 3]), {"incidents": told})["incident.open"].tolist() == ["no", "no", "no"]
+
+
 def test_without_detection_times_an_incident_is_known_from_its_start():
     told = INCIDENTS.drop(columns="detected_at")
     assert surroundings.incidents(*on([0.5, 1, 5]), {"incidents": told})["incident.open"].tolist() == ["no", "yes", "yes"]
@@ -191,10 +196,11 @@ def test_the_share_of_the_like_is_what_plain_loops_find(seed):
 def test_age_is_held_against_cases_that_were_over_when_the_week_began():
     old = [(f"o{i}", f"o{i}", day, "help", None) for i in range(12) for day in (0, 1 + i / 10)]
     new = [("n", "n", 14.5, "help", None), ("n", "n", 16.5, "agent", None)]
-    t = known(touches(old + new))
+    not_over = [(f"x{i}", f"x{i}", day, "help", None) for i in range(12) for day in (9.5, 9.9)]  # silent for less than the gap
+    t = known(touches(old + new + not_over))
     lengths = [1 + i / 10 for i in range(12)]
     assert t.loc[["t24", "t25"], "time.vs_usual"].tolist() == pytest.approx([0, 2 / np.median(lengths)])
-    assert t.drop(["t24", "t25"])["time.vs_usual"].isna().all()
+    assert t.loc[t["at"] < 10 * 86_400_000_000 + t["at"].min(), "time.vs_usual"].isna().all()
 
 
 # ---- the future
