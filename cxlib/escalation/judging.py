@@ -65,11 +65,18 @@ def plain_rules(
     }
     found = {"base rate": np.full(len(test), base)}
     for name, (then, now) in of.items():
-        sums = pd.DataFrame({"y": label * weight, "n": weight}).groupby(then).sum()
-        found[name] = (
-            ((sums["y"] + base) / (sums["n"] + 1)).reindex(now).fillna(base).to_numpy()
-        )  # one case more at the base rate
+        found[name] = share_by(then, label, weight, base, now)
     return found
+
+
+def share_by(then: np.ndarray, label: np.ndarray, weight: np.ndarray, base: float, now: np.ndarray) -> np.ndarray:
+    """The share that escalated in training of each group of `now`, one case more at the base rate added to each.
+
+    >>> share_by(np.array(["a", "a"]), np.array([1, 0]), np.ones(2), 0.5, np.array(["a", "b"])).tolist()
+    [0.5, 0.5]
+    """
+    sums = pd.DataFrame({"y": label * weight, "n": weight}).groupby(then).sum()
+    return ((sums["y"] + base) / (sums["n"] + 1)).reindex(now).fillna(base).to_numpy()
 
 
 def by_age(rows: pd.DataFrame, hours: np.ndarray, seed: int) -> pd.DataFrame:

@@ -110,10 +110,9 @@ _SINCE = {"held_out": "the cases that began since the forecast was fitted and"}
 
 def _rules(kept: Forecaster, test: pd.DataFrame) -> dict[str, np.ndarray]:
     """What the plain rules that a kept forecast remembers say of later moments."""
-    then = kept.past.assign(y=kept.past["label"] * kept.past["weight"])
-    sums = then.groupby("stage")[["y", "weight"]].sum()
-    share = (sums["y"] + kept.base_rate) / (sums["weight"] + 1)  # one case more at the base rate
-    of_stage = share.reindex(test["stage"]).fillna(kept.base_rate).to_numpy()
+    then, stage = kept.past, test["stage"].to_numpy()
+    label, weight = then["label"].to_numpy(dtype=float), then["weight"].to_numpy()
+    of_stage = judging.share_by(then["stage"].to_numpy(), label, weight, kept.base_rate, stage)
     return {"base rate": np.full(len(test), kept.base_rate), "last stage": of_stage}
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from cxlib.eventlog import NO_MOOD, EventLog, first_touch
 from cxlib.journey.cases import earlier
+from cxlib.journey.kinds import NEW, REGULAR
 from cxlib.schema import DAY, HOUR
 
-NEW, REGULAR, CALLED = "new", "regular", "called before"
+CALLED = "called before"  # wider than `journey.kinds`' blocked: a call without a try before it counts, too
 _MANY = 20  # distinct words from which on a column also says how it went with each of them before
 _PRIOR = 20  # cases at the overall share that are added to those of a word
 _MONTH, _SETTLED = 28, 7  # days that say what is usual, and the fewest of them

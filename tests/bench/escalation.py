@@ -15,7 +15,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from bench import generate
-from bench.journey import HERE, ROOT, Row, below, keep, measure, versions
+from bench.journey import HERE, ROOT, Row, below, measure, publish, versions
 from bench.ours import KEY
 from bench.peers import coded, newer
 from cxlib import eventlog, sources, store
@@ -163,15 +162,7 @@ def main() -> None:
     found = {"ServiceNow": run(*of_servicenow(source), tools, asked.folder, asked.runs)}
     found[many] = run(*of_size(SIZE), tools, asked.folder, asked.runs, PIECES_OF_SIZE)
     rows = [*bars(found["ServiceNow"], "ServiceNow"), *bars_of_size(found[many], many)]
-    listed = [
-        {"ids": what, "tool": tool, "step": step, **cost} for what, of in found.items() for (tool, step), cost in of.items()
-    ]
-    ran = {"rows": [asdict(row) for row in rows], "wrong": [], "costs": listed, "cpus": os.cpu_count()}
-    keep(asked.out, "escalation", ran | {"versions": versions([asked.peers, Path(sys.executable)], PACKAGES)})
-    print((asked.out / "results.md").read_text(encoding="utf-8").partition("# Who will escalate")[2])
-    missed = [f"missed: {row.name}" for row in rows if row.held is False]
-    print(*missed, sep="\n")
-    sys.exit(bool(missed))
+    publish(asked.out, "escalation", found, rows, versions([asked.peers, Path(sys.executable)], PACKAGES))
 
 
 if __name__ == "__main__":

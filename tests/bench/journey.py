@@ -248,6 +248,22 @@ def keep(out: Path, size: str, ran: dict) -> None:
     (out / "results.md").write_text(page(results), encoding="utf-8")
 
 
+def publish(
+    out: Path, size: str, found: Mapping[str, Costs], rows: Sequence[Row], about: Mapping[str, str], wrong: Sequence[str] = ()
+) -> None:
+    """Put a run into results.json and results.md, say what was missed, and exit with 1 if anything was.
+
+    `found` holds costs by what they were run on, `about` the versions.
+    """
+    listed = [{"ids": on, "tool": tool, "step": step, **cost} for on, of in found.items() for (tool, step), cost in of.items()]
+    ran = {"rows": [asdict(row) for row in rows], "wrong": list(wrong), "costs": listed, "cpus": os.cpu_count()}
+    keep(out, size, ran | {"versions": about})
+    print((out / "results.md").read_text(encoding="utf-8"))
+    missed = [f"missed: {row.name}" for row in rows if row.held is False]
+    print(*(f"wrong: {what}" for what in wrong), *missed, sep="\n")
+    sys.exit(bool(wrong or missed))
+
+
 PACKAGES = ("numpy", "pandas", "pyarrow", "duckdb", "polars", "retentioneering", "pm4py")
 
 
@@ -280,15 +296,8 @@ def main() -> None:
         costs = {ids: cost for ids, (cost, _) in done.items()}
         wrong = [f"{ids} ids: {what}" for ids, (_, equal) in done.items() for what in unlike(equal)]
         rows = [row for ids, cost in costs.items() for row in bars(cost, ids)]
-    listed = [
-        {"ids": ids, "tool": tool, "step": step, **cost} for ids, of in costs.items() for (tool, step), cost in of.items()
-    ]
-    ran = {"rows": [asdict(row) for row in rows], "wrong": wrong, "costs": listed, "cpus": os.cpu_count()}
-    keep(asked.out, f"{asked.millions:g}", ran | {"versions": versions([asked.peers, Path(sys.executable)])})
-    print((asked.out / "results.md").read_text(encoding="utf-8"))
-    missed = [f"missed: {row.name}" for row in rows if row.held is False]
-    print(*(f"wrong: {what}" for what in wrong), *missed, sep="\n")
-    sys.exit(bool(wrong or missed))
+    about = versions([asked.peers, Path(sys.executable)])
+    publish(asked.out, f"{asked.millions:g}", costs, rows, about, wrong)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from bench.generate import write_tickets
-from bench.journey import HERE, ROOT, Row, below, cheaper, keep, measure, versions
+from bench.journey import HERE, ROOT, Row, below, cheaper, measure, publish, versions
 
 PIECES = {
     "OursThemes": ("prepare", "by_meaning", "by_words"),
@@ -129,15 +128,7 @@ def main() -> None:
     rows = [row for what, of in found.items() for row in bars(of, what)]
     found[f"{TICKETS:,} simulated tickets"] = many = run_tickets(TICKETS, asked.folder)
     rows += bars_of_size(many)
-    listed = [
-        {"ids": what, "tool": tool, "step": step, **cost} for what, of in found.items() for (tool, step), cost in of.items()
-    ]
-    ran = {"rows": [asdict(row) for row in rows], "wrong": [], "costs": listed, "cpus": os.cpu_count()}
-    keep(asked.out, "themes", ran | {"versions": versions([asked.peers, Path(sys.executable)], PACKAGES)})
-    print((asked.out / "results.md").read_text(encoding="utf-8").partition("# How well")[2])
-    missed = [f"missed: {row.name}" for row in rows if row.held is False]
-    print(*missed, sep="\n")
-    sys.exit(bool(missed))
+    publish(asked.out, "themes", found, rows, versions([asked.peers, Path(sys.executable)], PACKAGES))
 
 
 if __name__ == "__main__":
