@@ -60,6 +60,7 @@ class _Shelf:
         self.touches = self.cases = 0
         self.ties = dict.fromkeys(TIE_RULES, 0)
         self.last: pa.RecordBatch | None = None
+        self.last_at = list[np.ndarray]()  # of each case that is over: when its last touch was
 
     def put(self, name: str, values: np.ndarray) -> None:
         values = np.ascontiguousarray(values, dtype=_DTYPES[name])
@@ -71,6 +72,7 @@ class _Shelf:
         values.tofile(self.files[name])
 
     def put_labels(self, name: str, values: pa.Array) -> None:
+        values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
         values = values.cast(pa.large_string()) if pa.types.is_string(values.type) else values
         if self.folder is None:
             self.parts.setdefault(name, []).append(values)
@@ -101,7 +103,11 @@ class _Shelf:
             if column in batch.schema.names:
                 self.put(name, batch[column].to_numpy(zero_copy_only=False))
         self.put_labels("case_id", batch["label"].filter(pa.array(new_case)))
-        self.put_labels("customer_id", batch["customer"].filter(pa.array(new_customer)))
+        customers = batch["customer"].filter(pa.array(new_customer))
+        self.put_labels("customer_id", customers)
+        self.put("customer_key", customer_keys(customers))
+        before = np.append(self._last_us(), batch["us"].to_numpy()[:-1])
+        self.last_at.append(before[new_case[len(new_case) - len(before) :]])
         if "touchpoint_id" in batch.schema.names:
             self.put_labels("touchpoint_id", batch["touchpoint_id"])
         tied = ~new_case & ~self._differs(batch, "us")
@@ -119,18 +125,30 @@ class _Shelf:
         """Where does a column change from one row to the next?"""
         now = batch[name]
         changed = np.empty(len(now), dtype=bool)
-        changed[0] = self.last is None or now[0] != self.last[name][0]
+        changed[0] = self.last is None or now[0].as_py() != self.last[name][0].as_py()
+        now = now.indices if pa.types.is_dictionary(now.type) else now
         changed[1:] = pc.not_equal(now[1:], now[:-1]).to_numpy(zero_copy_only=False)
         return changed
+
+    def _last_us(self) -> np.ndarray:
+        return np.empty(0, dtype=np.int64) if self.last is None else self.last["us"].to_numpy()
+
+    def put_ends(self, facts: Mapping[str, Any], ends: Mapping | None) -> None:
+        """When each case ended and whether it is open, once all rows are in: in pieces, since there may be many."""
+        first = 0
+        for last in [*self.last_at, self._last_us()]:
+            these = slice(first, first := first + len(last))
+            silent = last > facts["observed_until"] - facts["gap"]
+            done = last if ends is None else ends["done"][these]
+            known = np.full(len(last), ends is not None) & ~np.isnan(done)
+            unresolved = silent if ends is None else np.where(known, ends["unresolved"][these], silent)
+            self.put("case_end", np.maximum(last, np.where(known, done, last).astype(np.int64)))
+            self.put("case_open", unresolved)
+            self.put("case_resolved", known & ~unresolved)
 
     def close(self) -> None:
         for file in (*self.files.values(), *self.writers.values()):
             file.close()
-
-    def array(self, name: str) -> np.ndarray:
-        if self.folder is None:
-            return np.concatenate(self.parts[name]) if name in self.parts else np.empty(0, dtype=_DTYPES[name])
-        return _mapped(self.folder / f"{name}.bin", _DTYPES[name])
 
 
 def _check_order(batch: pa.RecordBatch, before: pa.RecordBatch | None, keys: Sequence[str]) -> None:
@@ -153,26 +171,12 @@ def finish(shelf: _Shelf, facts: Mapping[str, Any], ends: Mapping | None) -> Eve
     """The log of a shelf: adds what is known only when all rows are in (ends of cases, keys of customers, last offsets)."""
     shelf.put("case_start", np.array([shelf.touches]))
     shelf.put("customer_start", np.array([shelf.cases]))
+    shelf.put("customer_key", np.empty(0))
+    shelf.put_ends(facts, ends)
     shelf.close()
-    start, at = shelf.array("case_start"), shelf.array("at")
-    last = at[start[1:] - 1] if shelf.cases else np.empty(0, dtype=np.int64)
-    silent = last > facts["observed_until"] - facts["gap"]
-    done = None if ends is None else ends["done"]
-    known = np.zeros(len(last), dtype=bool) if done is None else ~np.isnan(done)
-    unresolved = silent if ends is None else np.where(known, ends["unresolved"], silent)
-    labels = _labels(shelf)
-    made = {
-        "case_end": last if done is None else np.maximum(last, np.where(known, done, last).astype(np.int64)),
-        "case_open": unresolved,
-        "case_resolved": known & ~unresolved,
-        "customer_key": customer_keys(labels["customer_id"]) if shelf.cases else np.empty(0, dtype=np.uint64),
-    }
     if shelf.folder is None:
-        columns = {name: shelf.array(name) for name in (*PER_TOUCH, "case_start", "customer_start") if name in shelf.parts}
-        arrays = columns | {name: np.asarray(values, dtype=_DTYPES[name]) for name, values in made.items()}
-        return EventLog(**_whole(arrays, shelf.touches), **facts, ties=shelf.ties, labels=labels)
-    for name, values in made.items():
-        np.ascontiguousarray(values, dtype=_DTYPES[name]).tofile(shelf.folder / f"{name}.bin")
+        columns = {name: np.concatenate(parts) for name, parts in shelf.parts.items() if name in _DTYPES}
+        return EventLog(**_whole(columns, shelf.touches), **facts, ties=shelf.ties, labels=_labels(shelf))
     sizes = {file.name: file.stat().st_size for file in sorted(shelf.folder.iterdir())}
     content = {"facts": dict(facts), "ties": shelf.ties, "touches": shelf.touches, "sizes": sizes}
     (shelf.folder / "log.json").write_text(json.dumps(content), encoding="utf-8")

@@ -18,6 +18,7 @@ import pyarrow as pa
 from cxlib.eventlog import arrays
 from cxlib.eventlog.files import content, is_dataset, of_files, parquet_files
 from cxlib.eventlog.log import EventLog
+from cxlib.eventlog.ranges import in_ranges
 from cxlib.eventlog.touches import Touches, limit_memory, of_dataset
 from cxlib.schema import DataError, duration
 from cxlib.store import Dataset, Settings, connect, open_dataset, scratch_folder
@@ -186,7 +187,8 @@ def _stored(folder: Path, touches: Touches) -> EventLog:
             return arrays.finish(arrays.store(folder, touches.as_is(), touches.keys), touches.facts, touches.ends())
         except arrays.OutOfOrder:
             _emptied(folder)
-    return arrays.finish(arrays.store(folder, touches.in_order()), touches.facts, touches.ends())
+    rows = in_ranges(touches, folder.parent)
+    return arrays.finish(arrays.store(folder, touches.in_order() if rows is None else rows), touches.facts, touches.ends())
 
 
 def _emptied(folder: Path) -> None:
