@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -54,13 +54,13 @@ def _let_go(array: np.ndarray) -> None:
         owner.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)
 
 
-def spread(start: np.ndarray, n: int) -> np.ndarray:
+def spread(start: np.ndarray, n: int, kind: type = np.int64) -> np.ndarray:
     """Which run does each of `n` positions lie in, if runs begin at `start` (rising, the first at 0)?
 
     >>> spread(np.array([0, 2]), 3)
     array([0, 0, 1])
     """
-    run = np.zeros(n, dtype=np.int64)
+    run: np.ndarray = np.zeros(n, dtype=kind)
     run[start[1:]] = 1
     return np.cumsum(run, out=run)  # several times faster than np.repeat
 
@@ -139,8 +139,13 @@ class EventLog:
 
     def case_labels(self) -> pd.DataFrame:
         """The ids of each case and of its customer, one row per case in the order of the log."""
-        position = pa.array(spread(self.customer_start[:-1], self.n_cases))
-        customer = pc.take(self._label("customer_id"), position, memory_pool=POOL)
+        names = self._label("customer_id")
+        parts = []
+        for first in range(0, self.n_customers, SHARD):  # in pieces: the positions of all cases would take room for a moment
+            start = self.customer_start[first : first + SHARD + 1]
+            position = pa.array(spread(start[:-1] - start[0], int(start[-1] - start[0])))
+            parts.append(pc.take(names.slice(first, SHARD), position, memory_pool=POOL))
+        customer = pa.chunked_array([chunk for part in parts for chunk in part.chunks], names.type)
         return pd.DataFrame({"case_id": self._label("case_id").to_pandas(), "customer_id": customer.to_pandas()})
 
     def _label(self, name: str) -> pa.ChunkedArray:
@@ -181,13 +186,16 @@ class EventLog:
             labels=None,
         )
 
-    def add_up(self, kernel: Callable[..., Any], *, together: Callable[[list], Any] | None = None, **params: Any) -> Any:
+    def add_up(self, kernel: Callable[..., Any], *, together: Callable[[Iterable], Any] | None = None, **params: Any) -> Any:
         """The sum of a kernel's counts over the parts of the log: the same on any split.
 
-        `together` adds up answers that are not arrays, such as counts under a key.
+        `together` adds up answers that are not arrays, such as counts under a key. They come one by one, as parts are counted.
         """
-        parts = [kernel(part, **params) for part in self.shards()] or [kernel(self, **params)]
-        return together(parts) if together else np.sum(parts, axis=0) if len(parts) > 1 else parts[0]
+        answers = (kernel(part, **params) for part in (self.shards() if self.n_customers else [self]))
+        if together:
+            return together(answers)
+        counts = list(answers)
+        return np.sum(counts, axis=0) if len(counts) > 1 else counts[0]
 
     def per_case(self, kernel: Callable[..., dict[str, np.ndarray]], **params: Any) -> pd.DataFrame:
         """A kernel's answers with one row per case, in the order of the log."""

@@ -152,7 +152,7 @@ def _plan(touches: Touches) -> tuple[dict[str, _Column], list[np.ndarray]] | Non
     asked = [f"[encode(min({name})), encode(max({name}))], max(strlen({name}))" for name in texts]
     asked.append(f"list(customer) FILTER (random() < {SAMPLED * (1 / touches.rows + 8 * len(schema) / RANGE)})")
     *found, sample = touches.con.sql(f"SELECT {', '.join(asked)} FROM ({touches.sql})").fetchall()[0]
-    columns = {name: _Number(np.dtype(kind)) for name, kind in numbers.items()}
+    columns: dict[str, _Column] = {name: _Number(np.dtype(kind)) for name, kind in numbers.items()}
     for name, ends, longest in zip(texts, found[::2], found[1::2], strict=True):
         if longest is None:
             return None

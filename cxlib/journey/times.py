@@ -86,14 +86,13 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
     1      1    0.5     0.5
     """
     cases = log.per_case(_times_to, stage=stage_code(log, stage))
-    sought = np.flatnonzero(cases["end"].to_numpy() != _NO_HELP)
-    time, end = cases["time"].to_numpy().take(sought), cases["end"].to_numpy().take(sought)
-    del cases
+    sought = cases["end"].to_numpy() != _NO_HELP
+    time, end = cases.pop("time").to_numpy()[sought], cases.pop("end").to_numpy()[sought]
     if not len(time):
         empty = pd.DataFrame(columns=["hours", "share", "low", "high", "resolved", "silent", "at_risk", "n"])
         return TimeTo(empty, stage, 0, 0, time, end)
     hours = np.array([h for h in _GRID if h * HOUR <= time.max()] or [0])
-    customer = spread(log.customer_start[:-1], log.n_cases).take(sought)
+    customer = spread(log.customer_start[:-1], log.n_cases, np.int32)[sought]
     found = stats.incidence_interval(time, end, customer, hours * HOUR, kinds=len(ENDS) - 1)
     table = pd.DataFrame({"hours": hours, "share": found["incidence"], "low": found["low"], "high": found["high"]})
     table = table.assign(resolved=found["incidence_2"], silent=found["incidence_3"], at_risk=found["at_risk"], n=len(time))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,8 @@ from cxlib.schema import DataError
 from cxlib.store.settings import ARROW
 
 _NIBBLES = 16  # a path of up to so many touches is packed into 64 bits, four a stage: equal numbers are equal paths
-_AT_ONCE = 20  # parts that are put together at a time
-_PATHS = 16_384  # written at a time, so that what is needed on the way stays small
+_AT_ONCE = 32  # parts that are put together at a time
+_PATHS = 65_536  # written at a time, so that what is needed on the way stays small
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,8 @@ def variants(log: EventLog, top: int | None = None) -> Variants:
     size = np.append(_length(tally.short), np.fromiter(map(len, tally.long), dtype=np.int64, count=len(tally.long)))
     sums = np.hstack([tally.short_sums, tally.long_sums])
     order = np.lexsort((_shorter_first(tally, size), size > _NIBBLES, -sums[0]))[:top]
-    n_variants, sums = sums.shape[1], sums[:, order]
-    m, n, nn = tally.totals
-    one = np.ones(len(order), dtype=np.int64)
-    whole = np.stack([m * one, sums[0], n * one, sums[2], sums[1], nn * one])
-    table = share_table(whole, pd.RangeIndex(len(order)), "count")
-    parts = [_written(some, size[some], tally, log.stages) for some in np.split(order, range(_PATHS, len(order), _PATHS))]
-    table.insert(0, "path", pa.chunked_array(parts).to_pandas())
-    table.insert(1, "touches", size[order])
-    return Variants(table, log.stages, n_variants, int(n), log)
+    table = _table(order, size, sums, tally, log.stages)
+    return Variants(table, log.stages, sums.shape[1], int(tally.totals[1]), log)
 
 
 @dataclass(frozen=True)
@@ -137,20 +131,28 @@ def _counted(keys: np.ndarray, customer: np.ndarray, per: np.ndarray) -> tuple[n
     return distinct, np.stack([count, cases, squares])
 
 
-def _together(parts: Sequence[_Tally]) -> _Tally:
+def _together(parts: Iterable[_Tally]) -> _Tally:
     """The tallies of several parts as one; customers are whole in a part, so squares add up.
 
-    Many parts are put together by the score first: they share most of their paths, and what has few entries stays in the cache.
+    Many parts are put together by the score as they come: they share most of their paths, and what has few entries stays in
+    the cache.
     """
+    coming, scores = iter(parts), list[_Tally]()
+    while score := list(islice(coming, _AT_ONCE)):
+        scores.append(_merged(score))
+    return scores[0] if len(scores) == 1 else _together(scores)
+
+
+def _merged(parts: Sequence[_Tally]) -> _Tally:
     if len(parts) == 1:
         return parts[0]
-    if len(parts) > _AT_ONCE:
-        return _together([_together(parts[i : i + _AT_ONCE]) for i in range(0, len(parts), _AT_ONCE)])
 
     def merged(keys: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        code, distinct = pd.factorize(keys)
-        rows = [np.bincount(code, weights=row, minlength=len(distinct)) for row in sums]
-        return distinct, np.rint(rows).astype(np.int64).reshape(3, -1)
+        code = pd.factorize(keys)[0] if keys.dtype == object else keys
+        order = np.argsort(code)  # costs less than a table of all paths, which outgrows the cache
+        code = code.take(order)
+        first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
+        return keys.take(order.take(first)), np.stack([np.add.reduceat(row.take(order), first) for row in sums])
 
     return _Tally(
         *merged(np.concatenate([p.short for p in parts]), np.hstack([p.short_sums for p in parts])),
@@ -177,6 +179,21 @@ def _length(packed: np.ndarray) -> np.ndarray:
         size += rest > 0
         rest <<= np.uint64(4)
     return size
+
+
+def _table(order: np.ndarray, size: np.ndarray, sums: np.ndarray, tally: _Tally, stages: tuple[str, ...]) -> pd.DataFrame:
+    """The table of paths in this order; each column is made once and filled piece by piece, for there may be millions."""
+    paths, columns = list[pa.Array](), dict[str, np.ndarray]()
+    for first in range(0, max(len(order), 1), _PATHS):
+        some = order[first : first + _PATHS]
+        count, with_n, square = sums.take(some, axis=1)
+        m, n, nn = np.broadcast_to(tally.totals[:, None], (3, len(some)))
+        shares = share_table(np.stack([m, count, n, square, with_n, nn]), pd.RangeIndex(len(some)), "count")
+        for name, values in (shares.assign(touches=size.take(some))).items():
+            columns.setdefault(name, np.empty(len(order), dtype=values.dtype))[first : first + _PATHS] = values
+        paths.append(_written(some, columns["touches"][first : first + _PATHS], tally, stages))
+    path = pa.chunked_array(paths).to_pandas()
+    return pd.DataFrame({"path": path, "touches": columns.pop("touches"), **columns}, copy=False)
 
 
 def _written(order: np.ndarray, size: np.ndarray, tally: _Tally, stages: tuple[str, ...]) -> pa.Array:

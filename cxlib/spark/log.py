@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ class SparkLog:
         """The ids of each case and of its customer, one row per case in the order of the log."""
         return pd.concat(self._each(EventLog.case_labels, labels=True), ignore_index=True)
 
-    def add_up(self, kernel: Callable[..., Any], *, together: Callable[[list], Any] | None = None, **params: Any) -> Any:
+    def add_up(self, kernel: Callable[..., Any], *, together: Callable[[Iterable], Any] | None = None, **params: Any) -> Any:
         """The sum of a kernel's counts over the log, the same as `EventLog.add_up`: each task adds up its parts."""
         views = self.views
 

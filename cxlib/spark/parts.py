@@ -91,7 +91,7 @@ def _ends(rows: pa.Table) -> dict[str, np.ndarray]:
 
 
 def added_up(
-    batches: Batches, views: Views, kernel: Callable[..., Any], params: Mapping, together: Callable[[list], Any] | None
+    batches: Batches, views: Views, kernel: Callable[..., Any], params: Mapping, together: Callable[[Iterable], Any] | None
 ) -> Batches:
     """The sum of a kernel's counts over the parts that one task holds; nothing where it holds none."""
     if answers := [kernel(part, **params) for part in parts(batches, views)]:
@@ -104,7 +104,7 @@ def each(batches: Batches, views: Views, kernel: Callable[..., Any], params: Map
         yield _pickled(answer=kernel(part, **params))
 
 
-def total(answers: list, together: Callable[[list], Any] | None) -> Any:
+def total(answers: list, together: Callable[[Iterable], Any] | None) -> Any:
     """What the answers of several parts add up to, as in `EventLog.add_up`."""
     return together(answers) if together else np.sum(answers, axis=0) if len(answers) > 1 else answers[0]
 

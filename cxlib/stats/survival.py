@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,7 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
 def _rising(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The order of times, the times in it, and their events; equal times stay in the order of the cases."""
     order, rising = _order(time)
-    return order, rising, event.take(order).astype(np.int64)
+    return order, rising, event.take(order)
 
 
 def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,12 +74,15 @@ def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return order, time[order]
     bits = n.bit_length()
     lost = max(0, int(time.max()).bit_length() + bits - 63)
-    key = time.astype(np.int64) >> lost
-    key <<= bits
-    key |= np.arange(n)
+    key, order = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int32 if n < 2**31 else np.int64)
+    for rows in _parts(n):
+        np.right_shift(time[rows], lost, out=key[rows], casting="unsafe")
+        key[rows] <<= bits
+        key[rows] |= np.arange(rows.start, rows.stop)
     key.sort()
-    order = key & ((1 << bits) - 1)
-    key >>= bits
+    for rows in _parts(n):
+        order[rows] = key[rows] & ((1 << bits) - 1)
+        key[rows] >>= bits
     alike = np.flatnonzero(key[1:] == key[:-1]) if lost else np.empty(0, dtype=np.int64)
     fallen = alike[time.take(order.take(alike)) > time.take(order.take(alike + 1))]
     if len(fallen):
@@ -87,7 +91,12 @@ def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = last - first
         place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
         order[place] = order[place][np.lexsort((order[place], time.take(order[place])))]
-    return order.astype(np.int32 if n < 2**31 else np.int64), np.sort(time)  # sorted again, which costs less than looking up
+    return order, np.sort(time)  # sorted again, which costs less than looking up
+
+
+def _parts(n: int) -> Iterator[slice]:
+    """Rows a cacheful at a time, so that what is needed on the way takes no new memory."""
+    return (slice(first, min(first + _CASES, n)) for first in range(0, n, _CASES))
 
 
 def incidence_interval(
@@ -119,10 +128,11 @@ def incidence_interval(
     del rising, end
     variance, clusters = _variance(scan, order, cluster)
     middle = scan.incidence[0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        trials = np.where(variance > 0, middle * (1 - middle) / variance, clusters)
+    per_trial = middle * (1 - middle)
+    some = (variance > 0) & (per_trial > 1e-12)  # sums of shares reach 1 only up to rounding
+    trials = np.divide(per_trial, variance, out=np.full(len(at), float(clusters)), where=some) * (clusters > 1)
     quantile = stdtrit(max(clusters - 1, 1), (1 + LEVEL) / 2)
-    low, high = wilson(middle * trials, trials if clusters > 1 else np.zeros(len(at)), quantile)
+    low, high = wilson(middle * trials, trials, quantile)  # one cluster says nothing of its like: 0 trials
     columns = {"time": at, "at_risk": scan.at_risk, "incidence": middle, "se": np.sqrt(variance), "low": low, "high": high}
     return pd.DataFrame(columns | {f"incidence_{kind}": scan.incidence[kind - 1] for kind in range(2, kinds + 1)})
 
@@ -152,7 +162,7 @@ def _scan(rising: np.ndarray, end: np.ndarray, order: np.ndarray, at: np.ndarray
     share, reached, a_sum, b_sum, first = 1.0, np.zeros(kinds), 0.0, 0.0, 0
     while first < n:
         last = _whole_times(rising, first)
-        now, ends = rising[first:last], end[first:last]
+        now, ends = rising[first:last], end[first:last].astype(np.int64)
         new = np.concatenate([[True], now[1:] != now[:-1]])
         step = np.cumsum(new) - 1
         times = now[new]
@@ -196,7 +206,8 @@ def _whole_times(rising: np.ndarray, first: int) -> int:
 def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, int]:
     """The variance of the incidence at the times asked for: squared influences, added up by cluster; and the clusters."""
     n, level = len(order), scan.incidence[0]
-    number = np.cumsum(np.diff(cluster, prepend=cluster[:1]) != 0)
+    number = np.zeros(n, dtype=np.int32)
+    np.cumsum(cluster[1:] != cluster[:-1], out=number[1:])
     clusters = int(number[-1]) + 1
     if clusters == n:
         a, b = scan.own.real[order], scan.own.imag[order]
@@ -212,8 +223,8 @@ def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.n
 
 def _squares(scan: _Scan, interval: np.ndarray, number: np.ndarray, first: int) -> np.ndarray:
     """The sum of squared influences of some clusters, those from `first` on, at each time."""
-    rows = slice(*np.searchsorted(number, [first, first + _CLUSTERS]))
-    which, own = number[rows] - first, scan.own[rows]
+    rows = slice(*np.searchsorted(number, np.array([first, first + _CLUSTERS], dtype=number.dtype)))  # of one type: no copy
+    which, own = number[rows].astype(np.int64) - first, scan.own[rows]
     m, wide = int(which[-1]) + 1, len(scan.waiting) + 1
     cell = interval[rows].astype(np.int64) * m + which
     sums = [np.bincount(cell, weights=w, minlength=wide * m).reshape(wide, m) for w in (own.real, own.imag, None)]
