@@ -21,7 +21,7 @@ from cxlib.eventlog import progress
 from cxlib.eventlog.touches import Touches
 
 RANGE = 12 << 20  # bytes of rows sorted at once; some five times as much is needed while they are
-LARGEST = 16 * RANGE  # a customer with more than that is sorted by DuckDB, which can spill
+LARGEST = 16 * RANGE  # a log with a customer of more than that is sorted by DuckDB, which can spill
 LONGEST = 64  # bytes of an id, but for what all begin with
 SAMPLED = 500  # customers looked at per range, to cut ranges of about one size
 WORKERS = 4
@@ -131,34 +131,32 @@ def in_ranges(touches: Touches, scratch: Path) -> Iterator[pa.RecordBatch] | Non
     Ids come as dictionaries. `scratch` is a folder for the rows as they are dealt out: about 25 bytes for each, and more where
     ids are long.
     """
-    plan = _plan(touches)
-    if plan is None:
-        return None
-    columns, bounds = plan
     try:
+        columns, bounds = _plan(touches)
         dealt = _Dealt(touches, columns, bounds, scratch / "dealt.rows")
     except _Unfit:
         return None
     return dealt.in_order()
 
 
-def _plan(touches: Touches) -> tuple[dict[str, _Column], list[np.ndarray]] | None:
-    """What each column is, and the customers at which ranges begin; None where a column is neither numbers nor short ids."""
+def _plan(touches: Touches) -> tuple[dict[str, _Column], list[np.ndarray]]:
+    """What each column is, and the customers at which ranges begin."""
     schema = touches.con.sql(f"SELECT * FROM ({touches.sql}) LIMIT 0").to_arrow_table().schema
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     numbers = {field.name: field.type.to_pandas_dtype() for field in schema if pa.types.is_integer(field.type)}
     if not touches.rows or len(texts) + len(numbers) < len(schema):
-        return None
+        raise _Unfit
     asked = [f"[encode(min({name})), encode(max({name}))], max(strlen({name}))" for name in texts]
     asked.append(f"list(customer) FILTER (random() < {SAMPLED * (1 / touches.rows + 8 * len(schema) / RANGE)})")
-    *found, sample = touches.con.sql(f"SELECT {', '.join(asked)} FROM ({touches.sql})").fetchall()[0]
+    with progress.queries(touches.con, "looking at ids"):
+        *found, sample = touches.con.sql(f"SELECT {', '.join(asked)} FROM ({touches.sql})").fetchall()[0]
     columns: dict[str, _Column] = {name: _Number(np.dtype(kind)) for name, kind in numbers.items()}
     for name, ends, longest in zip(texts, found[::2], found[1::2], strict=True):
         if longest is None:
-            return None
-        columns[name] = _Text(_shared(*ends), longest)
-    if any(isinstance(column, _Text) and column.words * 8 > LONGEST for column in columns.values()):
-        return None
+            raise _Unfit
+        text = columns[name] = _Text(_shared(*ends), longest)
+        if text.words * 8 > LONGEST:
+            raise _Unfit
     customer = columns["customer"]
     keys = customer.keys(customer.stored(pa.array(sample or [], schema.field("customer").type)))
     order = order_of(keys)
@@ -202,7 +200,7 @@ class _Dealt:
     def in_order(self) -> Iterator[pa.RecordBatch]:
         n, workers, waiting = self.counts.shape[1], min(WORKERS, os.cpu_count() or 1), deque[Future[pa.RecordBatch]]()
         with (
-            progress.bar("sorting touches", self.touches.rows) as shown,
+            progress.bar("sorting touches", self.touches.rows, bar_format=progress.SHARE) as shown,
             self.file.open("rb", buffering=0) as rows,
             ThreadPoolExecutor(workers) as pool,
         ):
