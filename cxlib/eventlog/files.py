@@ -48,11 +48,11 @@ def content(files: Sequence[Path]) -> list[str]:
 
 
 def _hash(file: Path, shown: tqdm) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
-            shown.update(len(chunk))
+    digest, chunk = hashlib.sha256(), memoryview(bytearray(1 << 18))
+    with file.open("rb", buffering=0) as handle:
+        while n := handle.readinto(chunk):
+            digest.update(chunk[:n])
+            shown.update(n)
     return digest.hexdigest()
 
 

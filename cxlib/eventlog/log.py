@@ -198,15 +198,15 @@ class EventLog:
         return np.sum(counts, axis=0) if len(counts) > 1 else counts[0]
 
     def per_case(self, kernel: Callable[..., dict[str, np.ndarray]], **params: Any) -> pd.DataFrame:
-        """A kernel's answers with one row per case, in the order of the log."""
+        """A kernel's answers with one row per case, or per case that it answers for, in the order of the log."""
         found: dict[str, np.ndarray] = {}
-        first = 0
+        first = last = 0
         for part in self.shards() if self.n_customers else [self]:
-            last = first + part.n_cases
             for name, values in kernel(part, **params).items():
+                last = first + len(values)
                 found.setdefault(name, np.empty(self.n_cases, dtype=values.dtype))[first:last] = values
             first = last
-        return pd.DataFrame(found, copy=False)
+        return pd.DataFrame({name: values[:last] for name, values in found.items()}, copy=False)
 
     def by_customer(self) -> EventLog:
         """The same log with each customer's touches as one case, in order of time."""

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from cxlib import stats
-from cxlib.eventlog import EventLog, first_touch, furthest, returned, settled_until, spread
+from cxlib.eventlog import EventLog, first_touch, furthest, returned, settled_until
 from cxlib.journey.reach import stage_code
 from cxlib.journey.shares import share_table
 from cxlib.schema import HOUR, duration
 
 ENDS = ("still under way", "reached", "resolved", "went silent")
-_NO_HELP = -1  # or too late to say anything
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,13 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
     1      1    0.5     0.5
     """
     cases = log.per_case(_times_to, stage=stage_code(log, stage))
-    sought = cases["end"].to_numpy() != _NO_HELP
-    time, end = cases.pop("time").to_numpy()[sought], cases.pop("end").to_numpy()[sought]
+    time, end = cases["time"].to_numpy(), cases["end"].to_numpy()
     if not len(time):
         empty = pd.DataFrame(columns=["hours", "share", "low", "high", "resolved", "silent", "at_risk", "n"])
         return TimeTo(empty, stage, 0, 0, time, end)
     hours = np.array([h for h in _GRID if h * HOUR <= time.max()] or [0])
-    customer = spread(log.customer_start[:-1], log.n_cases, np.int32)[sought]
+    customer = np.cumsum(cases["is_new_customer"].to_numpy(), dtype=np.int32)
+    customer -= 1
     found = stats.incidence_interval(time, end, customer, hours * HOUR, kinds=len(ENDS) - 1)
     table = pd.DataFrame({"hours": hours, "share": found["incidence"], "low": found["low"], "high": found["high"]})
     table = table.assign(resolved=found["incidence_2"], silent=found["incidence_3"], at_risk=found["at_risk"], n=len(time))
@@ -101,9 +100,13 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
 
 
 def _times_to(log: EventLog, stage: int) -> dict[str, np.ndarray]:
-    """For each case how long from seeking help to its end (microseconds), and which of ENDS that is; -1 without help."""
+    """For each case that sought help in time: how long to its end (microseconds), which of ENDS, is it its customer's first?"""
     if not log.n_cases:
-        return {"time": np.empty(0, dtype=np.int64), "end": np.empty(0, dtype=np.int8)}
+        return {
+            "time": np.empty(0, dtype=np.int64),
+            "end": np.empty(0, dtype=np.int8),
+            "is_new_customer": np.empty(0, dtype=bool),
+        }
     helped = log.stage >= log.problem_from
     sought = first_touch(log, helped)
     # What is reached counts from the first touch that seeks help; stages left of it can be reached later only.
@@ -120,8 +123,10 @@ def _times_to(log: EventLog, stage: int) -> dict[str, np.ndarray]:
     limit = settled_until(log)
     under_way = (log.case_open & ~met) | (end > limit)
     kind[under_way] = ENDS.index("still under way")
-    kind[(sought > last) | (start > limit)] = _NO_HELP
-    return {"time": np.where(under_way, limit, end) - start, "end": kind}
+    told = np.flatnonzero((sought <= last) & (start <= limit))  # later than the limit nothing can be said
+    time, customer = np.where(under_way, limit, end) - start, log.customer_of_case.take(told)
+    is_new = np.append(True, customer[1:] != customer[:-1])[: len(told)]
+    return {"time": time.take(told), "end": kind.take(told), "is_new_customer": is_new}
 
 
 def case_summary(log: EventLog) -> CaseSummary:

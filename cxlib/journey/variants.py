@@ -19,7 +19,8 @@ from cxlib.store.settings import ARROW
 
 _NIBBLES = 16  # a path of up to so many touches is packed into 64 bits, four a stage: equal numbers are equal paths
 _AT_ONCE = 32  # parts that are put together at a time
-_PATHS = 65_536  # written at a time, so that what is needed on the way stays small
+_PATHS = 65_536  # put together or written at a time, so that what is needed on the way stays small
+_SAMPLED = 64  # of so many paths one is looked at to find ranges of about one size
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def variants(log: EventLog, top: int | None = None) -> Variants:
 class _Tally:
     """Paths with what has to be added up for each: cases, cases times the customer's cases, squares of a customer's cases."""
 
-    short: np.ndarray  # packed, uint64
+    short: np.ndarray  # packed, uint64, rising
     short_sums: np.ndarray
     long: np.ndarray  # bytes, one a stage
     long_sums: np.ndarray
@@ -119,8 +120,8 @@ def _packed(log: EventLog, length: np.ndarray) -> np.ndarray:
 
 
 def _counted(keys: np.ndarray, customer: np.ndarray, per: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct keys with their three sums; cases come by customer."""
-    code, distinct = pd.factorize(keys)
+    """Distinct keys with their three sums, numbers rising; cases come by customer."""
+    code, distinct = pd.factorize(keys, sort=keys.dtype != object)
     count = np.bincount(code, minlength=len(distinct))
     cases = np.bincount(code, weights=per[customer], minlength=len(distinct)).astype(np.int64)
     if len(customer) == len(per) and (per == 1).all():
@@ -146,19 +147,37 @@ def _together(parts: Iterable[_Tally]) -> _Tally:
 def _merged(parts: Sequence[_Tally]) -> _Tally:
     if len(parts) == 1:
         return parts[0]
-
-    def merged(keys: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        code = pd.factorize(keys)[0] if keys.dtype == object else keys
-        order = np.argsort(code)  # costs less than a table of all paths, which outgrows the cache
-        code = code.take(order)
-        first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
-        return keys.take(order.take(first)), np.stack([np.add.reduceat(row.take(order), first) for row in sums])
-
+    long = np.concatenate([part.long for part in parts])
+    code, distinct = pd.factorize(long)
     return _Tally(
-        *merged(np.concatenate([p.short for p in parts]), np.hstack([p.short_sums for p in parts])),
-        *merged(np.concatenate([p.long for p in parts]), np.hstack([p.long_sums for p in parts])),
-        np.sum([p.totals for p in parts], axis=0),
+        *_summed([part.short for part in parts], [part.short_sums for part in parts]),
+        distinct,
+        _by_code(code, np.hstack([part.long_sums for part in parts]))[1],
+        np.sum([part.totals for part in parts], axis=0),
     )
+
+
+def _by_code(code: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each code once, rising, and its sums."""
+    order = np.argsort(code)  # costs less than a table of all paths, which outgrows the cache
+    code = code.take(order)
+    first = np.flatnonzero(np.append(True, code[1:] != code[:-1])[: len(code)])
+    return code.take(first), np.stack([np.add.reduceat(row.take(order), first) for row in sums])
+
+
+def _summed(keys: Sequence[np.ndarray], sums: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of several parts, rising in each, as one, with their sums: one range of keys after another, a cacheful at a time."""
+    bounds = np.sort(np.concatenate([key[::_SAMPLED] for key in keys]))[_PATHS // _SAMPLED :: _PATHS // _SAMPLED]
+    cuts = [[0, *np.searchsorted(key, bounds).tolist(), len(key)] for key in keys]
+    n = sum(map(len, keys))
+    found, of_found, last = np.empty(n, dtype=np.uint64), np.empty((3, n), dtype=np.int64), 0
+    for i in range(len(bounds) + 1):
+        some = [slice(*cut[i : i + 2]) for cut in cuts]
+        code = np.concatenate([key[rows] for key, rows in zip(keys, some, strict=True)])
+        code, of_code = _by_code(code, np.hstack([row[:, rows] for row, rows in zip(sums, some, strict=True)]))
+        first, last = last, last + len(code)
+        found[first:last], of_found[:, first:last] = code, of_code
+    return found[:last], of_found[:, :last]
 
 
 def _shorter_first(tally: _Tally, size: np.ndarray) -> np.ndarray:

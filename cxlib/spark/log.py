@@ -104,7 +104,7 @@ class SparkLog:
         return total(answers, together) if answers else kernel(self.empty, **params)
 
     def per_case(self, kernel: Callable[..., dict[str, np.ndarray]], **params: Any) -> pd.DataFrame:
-        """A kernel's answers with one row per case, in the order of the log."""
+        """A kernel's answers, the same as `EventLog.per_case`."""
         found = self._each(kernel, **params)
         return pd.DataFrame({name: np.concatenate([part[name] for part in found]) for name in found[0]}, copy=False)
 

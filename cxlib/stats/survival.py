@@ -91,7 +91,9 @@ def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = last - first
         place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
         order[place] = order[place][np.lexsort((order[place], time.take(order[place])))]
-    return order, np.sort(time)  # sorted again, which costs less than looking up
+    np.copyto(key, time)
+    key.sort()  # again, which costs less than looking up
+    return order, key
 
 
 def _parts(n: int) -> Iterator[slice]:
@@ -105,7 +107,7 @@ def incidence_interval(
     """The cumulative incidence at the times `at` with its interval by cluster.
 
     `time` and `event` as in `cumulative_incidence`, in whole units; `cluster` numbers each case's cluster and
-    rises from case to case.
+    rises from case to case (0, 1, ... is used as it is).
     Returns one row per time in `at` (rising): time, at_risk, incidence, se, low, high, and the incidence of each
     competing end, incidence_2 and on, for `kinds` of ends.
 
@@ -206,8 +208,9 @@ def _whole_times(rising: np.ndarray, first: int) -> int:
 def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, int]:
     """The variance of the incidence at the times asked for: squared influences, added up by cluster; and the clusters."""
     n, level = len(order), scan.incidence[0]
-    number = np.zeros(n, dtype=np.int32)
-    np.cumsum(cluster[1:] != cluster[:-1], out=number[1:])
+    number = cluster
+    if cluster[0] or any((np.diff(cluster[rows.start : rows.stop + 1]) > 1).any() for rows in _parts(n)):
+        number = np.append(0, np.cumsum(cluster[1:] != cluster[:-1]))
     clusters = int(number[-1]) + 1
     if clusters == n:
         a, b = scan.own.real[order], scan.own.imag[order]
