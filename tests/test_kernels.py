@@ -171,7 +171,8 @@ def test_copies_of_a_path_are_counted_by_customer_and_the_same_on_any_split(monk
     same_interval(found.set_index("path").loc["help"], stats.ratio_interval(of_help, all_cases))
     shards = EventLog.shards
     monkeypatch.setattr(EventLog, "shards", lambda self: shards(self, touches=1))
-    monkeypatch.setattr(sys.modules["cxlib.journey.variants"], "_AT_ONCE", 2)  # so that few parts are many
+    for name, value in {"_AT_ONCE": 2, "_PATHS": 4, "_SAMPLED": 2}.items():  # so that few parts and paths are many
+        monkeypatch.setattr(sys.modules["cxlib.journey.variants"], name, value)
     pd.testing.assert_frame_equal(journey.variants(log).table, found)
 
 
@@ -395,10 +396,11 @@ def test_a_source_in_order_is_not_sorted_again_and_gives_the_same_log(tmp_path, 
     pq.write_table(touches.take(np.arange(len(touches))[::-1]), tmp_path / "turned.parquet")
     turned = eventlog.compile(tmp_path / "turned.parquet", user="user_id", cache=tmp_path / "cache")
 
-    def refuse(self):
+    def refuse(*args):
         raise AssertionError("sorted again")
 
     monkeypatch.setattr("cxlib.eventlog.touches.Touches.in_order", refuse)
+    monkeypatch.setattr("cxlib.eventlog.sorting.in_ranges", refuse)
     asis = eventlog.compile(tmp_path / "sorted.parquet", user="user_id", cache=tmp_path / "cache")
     for name in ("stage", "at", "case_start", "customer_start", "customer_key"):
         assert (getattr(asis, name) == getattr(turned, name)).all()

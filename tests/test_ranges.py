@@ -1,14 +1,19 @@
 """Touches sorted as numbers, range by range, against plain Python's order; and what is left to DuckDB."""
 
+import errno
+import os
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxlib import eventlog
-from cxlib.eventlog import ranges, touches
+from cxlib import eventlog, store
+from cxlib.eventlog import ranges, sorting, touches
+from cxlib.eventlog.log import PER_CASE, PER_TOUCH
 from cxlib.schema import STAGES
 
 TEXT = st.text(st.sampled_from("019abzZ-_ é日😀"), max_size=20)  # of one to four bytes a letter, some of eleven words in all
@@ -27,8 +32,8 @@ def ids(of):
 def small(monkeypatch):
     """Batches and ranges of a few rows, so that few rows are many."""
     monkeypatch.setattr(touches, "BATCH", 7)
+    monkeypatch.setattr(ranges, "BATCH", 7)
     monkeypatch.setattr(ranges, "RANGE", 100)
-    monkeypatch.setattr(ranges, "LARGEST", 1 << 20)
     monkeypatch.setattr(ranges, "SAMPLED", 10**9)  # every row
 
 
@@ -97,8 +102,47 @@ def test_a_log_without_customers_and_one_with_shared_cases_are_sorted_so_too(tmp
     users = pa.array(["u", "v"] * 50)
     pq.write_table(shared.set_column(1, "user", users), tmp_path / "t.parquet")
     log = eventlog.compile(tmp_path / "t.parquet", **NAMED, cache=tmp_path / "cache")
-    assert log.n_cases == 10 and set(log.customer_id) <= {"u", "v"}
-    assert sorted(case for _, case, *_ in told(log)) == sorted(f"c{i}" for i, *_ in rows)
+    earliest = {
+        i: min((us, stage, "uv"[row % 2]) for row, (j, us, stage, _) in enumerate(rows) if j == i)[2] for i in range(10)
+    }
+    assert told(log) == sorted((earliest[i], f"c{i}", us, stage) for i, us, stage, _ in rows)
+
+
+def test_a_data_set_with_all_that_puts_ties_in_order_is_the_log_that_duckdb_sorts(tmp_path, small, monkeypatch):
+    rng = np.random.default_rng(0)
+    n = 300
+    frame = pd.DataFrame(
+        {
+            "touchpoint_id": [f"t{i}" for i in rng.permutation(n)],
+            "user_id": pd.Series(rng.choice(["u", "v", "w", None], n), dtype="str"),
+            "case_id": pd.Series(rng.choice(["c1", "c2", "c3", "c4", None], n), dtype="str"),
+            "occurred_at": pd.to_datetime(rng.integers(0, 40, n), unit="h", utc=True).astype("datetime64[us, UTC]"),
+            "seq": pd.array(np.where(rng.random(n) < 0.5, rng.integers(0, 3, n), None), dtype="Int64"),
+            "stage": rng.choice(STAGES, n),
+            "action": rng.choice(["", "look", "ask"], n),
+            "sentiment": np.where(rng.random(n) < 0.5, rng.uniform(-1, 1, n).round(3), np.nan),
+            "wait_s": rng.uniform(0, 90, n),
+            "outcome": rng.choice(["solved", "open"], n),
+        }
+    )
+    store.write_dataset(tmp_path / "d", {}, {"touchpoints": frame})
+    with monkeypatch.context() as patch:
+        patch.setattr(touches.Touches, "in_order", never)
+        ours = eventlog.compile(tmp_path / "d", cache=tmp_path / "ours")
+    monkeypatch.setattr(sorting, "in_ranges", lambda *args: None)
+    theirs = eventlog.compile(tmp_path / "d", cache=tmp_path / "theirs")
+    assert ours.n_touches == n and ours.ties == theirs.ties and min(ours.ties.values()) > 0
+    for name in (
+        *PER_TOUCH,
+        *PER_CASE,
+        "case_start",
+        "customer_start",
+        "customer_key",
+        "case_id",
+        "customer_id",
+        "touchpoint_id",
+    ):
+        assert (getattr(ours, name) == getattr(theirs, name)).all(), name
 
 
 @pytest.mark.parametrize(
@@ -106,7 +150,7 @@ def test_a_log_without_customers_and_one_with_shared_cases_are_sorted_so_too(tmp
     [
         (["a", "a\0b", "b"], {}),  # a NUL, which would look like an end
         (["a" * 80, "b" * 80, "c"], {}),  # longer than words are made for
-        (["a", "b", "c"], {"LARGEST": 10}),  # a customer of more than fits
+        (["a", "b", "c"], {"AT_WORK": 1 << 30}),  # a customer of more than fits
     ],
 )
 def test_what_cannot_be_numbers_is_sorted_by_duckdb(tmp_path, monkeypatch, ids, limits):
@@ -121,13 +165,30 @@ def test_what_cannot_be_numbers_is_sorted_by_duckdb(tmp_path, monkeypatch, ids, 
     assert asked
 
 
+def test_a_disk_that_is_full_while_rows_are_dealt_out_leaves_the_sort_to_duckdb(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ranges, "_cut", full)
+    rows = [(i % 3, 5 - i, i % 5, 0) for i in range(6)]
+    ids = ["a", "b", "c"]
+    log = eventlog.compile(written(tmp_path, rows, ids, ids), **NAMED, cache=tmp_path / "cache")
+    assert told(log) == sorted((ids[i], ids[i], us, stage) for i, us, stage, _ in rows)
+    (kept,) = (tmp_path / "cache").iterdir()
+    assert "dealt.rows" not in {file.name for file in kept.rglob("*")}
+
+
+def test_ids_that_have_grown_since_they_were_looked_at_are_left_to_duckdb():
+    with pytest.raises(ranges._Unfit):
+        ranges._Text(b"", 2).stored(pa.array(["a", "abc"]))
+
+
 def test_rows_that_are_gone_before_they_are_read_again_are_noticed(tmp_path, small, monkeypatch):
     dealt = ranges._Dealt.__init__
 
     def cut(self, *args):
         dealt(self, *args)
-        with self.file.open("r+b") as file:
-            file.truncate(self.file.stat().st_size - 8)
+        os.truncate(self.file, self.file.stat().st_size - 8)
 
     monkeypatch.setattr(ranges._Dealt, "__init__", cut)
     rows = [(i % 10, 40 - i, i % 5, 0) for i in range(40)]
@@ -162,6 +223,6 @@ def test_ids_become_numbers_that_rise_as_they_do_and_come_back(names, shared):
 
 def test_a_range_of_one_customer_is_cut_nowhere():
     keys = np.array([3, 1, 3, 2], dtype=np.uint64)
-    order, ends = ranges._dealt([keys], [np.array([3, 3, 3], dtype=np.uint64)])
+    order, ends = ranges._cut([keys], [np.array([3, 3, 3], dtype=np.uint64)])
     assert order.tolist() == [1, 3, 0, 2]
     assert ends.tolist() == [2, 2, 2, 4]

@@ -126,14 +126,12 @@ def test_the_curves_open_bounds_are_those_of_the_customers_who_can_meet_the_even
 def test_times_are_put_in_order_and_ties_left_as_they_stand(times, far, near):
     time = np.array(times) * far + np.arange(len(times)) % (near + 1)
     for values in (time, time / 2):
-        order, rising = survival._order(values)
-        np.testing.assert_array_equal(order, np.argsort(values, kind="stable"))
-        np.testing.assert_array_equal(rising, np.sort(values))
+        np.testing.assert_array_equal(survival._order(values), np.argsort(values, kind="stable"))
 
 
 def test_times_that_differ_in_bits_for_which_there_is_no_room_are_sorted_once_more():
     time = (1 << 62) + np.array([1, 0, 3, -1, 0, 1, -(1 << 61)])
-    np.testing.assert_array_equal(survival._order(time)[0], [6, 3, 1, 4, 0, 5, 2])
+    np.testing.assert_array_equal(survival._order(time), [6, 3, 1, 4, 0, 5, 2])
 
 
 @pytest.mark.parametrize("chunk", [3, 65_536])

@@ -1,7 +1,7 @@
 """Touchpoints as sorted arrays: compiled once from parquet, then every question about journeys is counting over offsets.
 
-A log is sorted by customer, case and time; a case is one problem of one customer. DuckDB sorts (within a memory limit,
-spilling to disk), numpy counts.
+A log is sorted by customer, case and time; a case is one problem of one customer. DuckDB reads, numpy sorts (a range of
+customers at a time, within a memory limit) and counts.
 """
 
 from cxlib.eventlog.command import add_compile, run_compile

@@ -134,7 +134,9 @@ class _Shelf:
         return np.empty(0, dtype=np.int64) if self.last is None else self.last["us"].to_numpy()
 
     def put_ends(self, facts: Mapping[str, Any], ends: Mapping | None) -> None:
-        """When each case ended and whether it is open, once all rows are in: in pieces, since there may be many."""
+        """When each case ended and whether it is open, once all rows are in; in pieces, so that little is needed on the way."""
+        if ends is not None and len(ends["done"]) != self.cases:
+            raise ValueError(f"{len(ends['done'])} ends of {self.cases} cases")
         first = 0
         for last in [*self.last_at, self._last_us()]:
             these = slice(first, first := first + len(last))
@@ -168,10 +170,10 @@ def _check_order(batch: pa.RecordBatch, before: pa.RecordBatch | None, keys: Seq
 
 
 def finish(shelf: _Shelf, facts: Mapping[str, Any], ends: Mapping | None) -> EventLog:
-    """The log of a shelf: adds what is known only when all rows are in (ends of cases, keys of customers, last offsets)."""
+    """The log of a shelf: adds what is known only when all rows are in (ends of cases, last offsets)."""
     shelf.put("case_start", np.array([shelf.touches]))
     shelf.put("customer_start", np.array([shelf.cases]))
-    shelf.put("customer_key", np.empty(0))
+    shelf.put("customer_key", np.empty(0))  # there even where no row came
     shelf.put_ends(facts, ends)
     shelf.close()
     if shelf.folder is None:

@@ -54,13 +54,13 @@ def _let_go(array: np.ndarray) -> None:
         owner.madvise(mmap.MADV_DONTNEED, first, start + array.nbytes - first)
 
 
-def spread(start: np.ndarray, n: int, kind: type = np.int64) -> np.ndarray:
+def spread(start: np.ndarray, n: int) -> np.ndarray:
     """Which run does each of `n` positions lie in, if runs begin at `start` (rising, the first at 0)?
 
     >>> spread(np.array([0, 2]), 3)
     array([0, 0, 1])
     """
-    run: np.ndarray = np.zeros(n, dtype=kind)
+    run = np.zeros(n, dtype=np.int64)
     run[start[1:]] = 1
     return np.cumsum(run, out=run)  # several times faster than np.repeat
 

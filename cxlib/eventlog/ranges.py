@@ -1,7 +1,7 @@
 """Touches sorted as numbers: dealt out by ranges of customers, each range sorted by itself.
 
 A sort that compares costs more than ten times as much for ten times the rows, most of all where it compares ids as text. Here
-every key becomes whole numbers that rise as it does, and a range is small enough for the processor's cache.
+every key becomes whole numbers that rise as it does, and no step but dealing out sees more than one range.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,14 @@ import numpy as np
 import pyarrow as pa
 
 from cxlib.eventlog import progress
-from cxlib.eventlog.touches import Touches
+from cxlib.eventlog.touches import BATCH, Touches
 
-RANGE = 12 << 20  # bytes of rows sorted at once; some five times as much is needed while they are
-LARGEST = 16 * RANGE  # a log with a customer of more than that is sorted by DuckDB, which can spill
-LONGEST = 64  # bytes of an id, but for what all begin with
+RANGE = 12 << 20  # bytes of rows that are sorted at once: about what the processor's cache holds of them
+RANGES = 200  # beyond so many, ranges become larger instead where memory allows it
+BLOCKS = 1_000  # so many times rows are dealt out, or more often on small logs
+DEALT = 1 << 20  # rows dealt out at a time at most
+AT_WORK = 5  # how many times its rows a range takes while it is sorted
+LONGEST = 64  # bytes of an id
 SAMPLED = 500  # customers looked at per range, to cut ranges of about one size
 WORKERS = 4
 _SIGN = np.uint64(1 << 63)
@@ -84,16 +87,19 @@ class _Text:
             text[:-8] = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
             if not text[:-8].min():
                 raise _Unfit  # a NUL would look like the end of an id
-        eight = np.ndarray((len(text) - 7,), dtype=np.uint64, buffer=text, strides=(1,))
+        eight = np.ndarray((len(text) - 7,), dtype=">u8", buffer=text, strides=(1,))
         start, length = ends[:-1] - ends[0], np.diff(ends)
         shortest, longest, past = int(length.min()), int(length.max()), len(self.shared)
+        if longest > self.longest:
+            raise _Unfit  # the source has changed meanwhile
         found = []
         for _ in range(self.words):
             if 0 < shortest == longest:  # as most ids are, and then read far faster
-                found.append(eight[min(past, longest) :: longest][:n].byteswap() & _FIRST[min(max(longest - past, 0), 8)])
+                words = eight[min(past, longest) :: longest][:n]
+                found.append(words.astype(np.uint64) & _FIRST[min(max(longest - past, 0), 8)])
             else:
-                at = np.minimum(start + past, len(eight) - 1)
-                found.append(eight[at].byteswap() & _FIRST[np.clip(length - past, 0, 8)])
+                words = eight[np.minimum(start + past, len(eight) - 1)]
+                found.append(words.astype(np.uint64) & _FIRST[np.clip(length - past, 0, 8)])
             past += 8
         return found
 
@@ -125,45 +131,57 @@ def _changes(words: Sequence[np.ndarray]) -> np.ndarray:
     return new
 
 
-def in_ranges(touches: Touches, scratch: Path) -> Iterator[pa.RecordBatch] | None:
-    """The touches in the order of the log, a range of customers at a time; None where that cannot be, and DuckDB must sort.
+def in_ranges(touches: Touches, scratch: Path) -> Generator[pa.RecordBatch] | None:
+    """The touches in the order of the log, a range of customers at a time; None where DuckDB must sort.
 
-    Ids come as dictionaries. `scratch` is a folder for the rows as they are dealt out: about 25 bytes for each, and more where
-    ids are long.
+    It must where ids are long or hold a NUL, where one customer has more touches than memory allows, and where the disk has no
+    room. Ids come as dictionaries. `scratch` is a folder for the rows as they are dealt out: eight bytes for the time and for
+    each eight bytes of ids, but for what all ids begin with.
     """
+    file = scratch / "dealt.rows"
     try:
-        columns, bounds = _plan(touches)
-        dealt = _Dealt(touches, columns, bounds, scratch / "dealt.rows")
-    except _Unfit:
+        plan = _plan(touches)
+        return _Dealt(touches, plan, file).in_order()
+    except (_Unfit, OSError):
+        file.unlink(missing_ok=True)
         return None
-    return dealt.in_order()
 
 
-def _plan(touches: Touches) -> tuple[dict[str, _Column], list[np.ndarray]]:
-    """What each column is, and the customers at which ranges begin."""
+@dataclass(frozen=True)
+class _Plan:
+    """What each column is, the customers at which ranges begin, and how many bytes of rows may be sorted at once."""
+
+    columns: Mapping[str, _Column]
+    bounds: Sequence[np.ndarray]
+    most: int
+    workers: int
+
+
+def _plan(touches: Touches) -> _Plan:
     schema = touches.con.sql(f"SELECT * FROM ({touches.sql}) LIMIT 0").to_arrow_table().schema
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     numbers = {field.name: field.type.to_pandas_dtype() for field in schema if pa.types.is_integer(field.type)}
     if not touches.rows or len(texts) + len(numbers) < len(schema):
         raise _Unfit
     asked = [f"[encode(min({name})), encode(max({name}))], max(strlen({name}))" for name in texts]
+    workers = min(WORKERS, os.cpu_count() or 1)
+    (memory,) = touches.con.sql("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchall()[0]
+    most = memory // (AT_WORK * (workers + 1))  # one more than at work waits to be taken
     asked.append(f"list(customer) FILTER (random() < {SAMPLED * (1 / touches.rows + 8 * len(schema) / RANGE)})")
     with progress.queries(touches.con, "looking at ids"):
         *found, sample = touches.con.sql(f"SELECT {', '.join(asked)} FROM ({touches.sql})").fetchall()[0]
     columns: dict[str, _Column] = {name: _Number(np.dtype(kind)) for name, kind in numbers.items()}
     for name, ends, longest in zip(texts, found[::2], found[1::2], strict=True):
-        if longest is None:
+        if longest is None or longest > LONGEST:
             raise _Unfit
-        text = columns[name] = _Text(_shared(*ends), longest)
-        if text.words * 8 > LONGEST:
-            raise _Unfit
+        columns[name] = _Text(_shared(*ends), longest)
     customer = columns["customer"]
     keys = customer.keys(customer.stored(pa.array(sample or [], schema.field("customer").type)))
     order = order_of(keys)
-    width = sum(kind.itemsize for column in columns.values() for kind in column.kinds)
-    n = -(-touches.rows * width // RANGE)
+    size = touches.rows * sum(kind.itemsize for column in columns.values() for kind in column.kinds)
+    n = -(-size // min(max(RANGE, size // RANGES), max(most // 2, 1 << 16)))
     chosen = order[np.arange(1, n) * len(order) // n] if len(order) else order
-    return columns, [key[chosen] for key in keys]
+    return _Plan(columns, [key[chosen] for key in keys], most, workers)
 
 
 def _shared(first: bytes, last: bytes) -> bytes:
@@ -173,48 +191,44 @@ def _shared(first: bytes, last: bytes) -> bytes:
 
 
 class _Dealt:
-    """Rows in a file, a batch after another: in each column by column, in each range by range."""
+    """Rows in a file, a block after another: in each column by column, in each range by range."""
 
-    def __init__(self, touches: Touches, columns: Mapping[str, _Column], bounds: Sequence[np.ndarray], file: Path):
-        self.touches, self.columns, self.file = touches, columns, file
-        self.kinds = [kind for column in columns.values() for kind in column.kinds]
+    def __init__(self, touches: Touches, plan: _Plan, file: Path):
+        self.touches, self.columns, self.workers, self.file = touches, plan.columns, plan.workers, file
+        self.kinds = [kind for column in self.columns.values() for kind in column.kinds]
+        self.width = sum(kind.itemsize for kind in self.kinds)
         ends = []
-        with file.open("wb", buffering=0) as out:
-            for batch in touches.as_is():
-                if any(column.null_count for column in batch.columns):
+        with file.open("wb") as out:
+            for block in touches.as_is(max(BATCH, min(touches.rows // BLOCKS, DEALT))):
+                if any(column.null_count for column in block.columns):
                     raise _Unfit
-                stored = {name: column.stored(batch[name]) for name, column in columns.items()}
-                order, end = _dealt(columns["customer"].keys(stored["customer"]), bounds)
+                stored = {name: column.stored(block[name]) for name, column in self.columns.items()}
+                order, end = _cut(self.columns["customer"].keys(stored["customer"]), plan.bounds)
                 ends.append(end)
                 for values in stored.values():
                     for value in values:
                         out.write(value[order].data)
-        self.ends = np.array(ends, dtype=np.int64)  # of each range in each batch
-        self.counts = np.diff(self.ends, axis=1, prepend=0)
-        if self.counts.sum(axis=0).max() * self._width() > LARGEST:
+        self.ends = np.array(ends, dtype=np.int64)  # of each range in each block
+        if np.diff(self.ends, axis=1, prepend=0).sum(axis=0).max() * self.width > plan.most:
             raise _Unfit
 
-    def _width(self) -> int:
-        return sum(kind.itemsize for kind in self.kinds)
-
-    def in_order(self) -> Iterator[pa.RecordBatch]:
-        n, workers, waiting = self.counts.shape[1], min(WORKERS, os.cpu_count() or 1), deque[Future[pa.RecordBatch]]()
+    def in_order(self) -> Generator[pa.RecordBatch]:
+        n, waiting = self.ends.shape[1], deque[Future[pa.RecordBatch]]()
         with (
             progress.bar("sorting touches", self.touches.rows, bar_format=progress.SHARE) as shown,
-            self.file.open("rb", buffering=0) as rows,
-            ThreadPoolExecutor(workers) as pool,
+            ThreadPoolExecutor(self.workers) as pool,
         ):
-            for i in range(n + workers):
+            for i in range(n + self.workers):
                 if i < n:
-                    waiting.append(pool.submit(self._sorted, rows.fileno(), i))
-                if i >= workers:
+                    waiting.append(pool.submit(self._sorted, i))
+                if i >= self.workers:
                     batch = waiting.popleft().result()
                     shown.update(batch.num_rows)
                     yield batch
 
-    def _sorted(self, rows: int, which: int) -> pa.RecordBatch:
+    def _sorted(self, which: int) -> pa.RecordBatch:
         """One range, in order."""
-        read = iter(self._read(rows, which))
+        read = self._read(which)
         stored = {name: [next(read) for _ in column.kinds] for name, column in self.columns.items()}
         keys = [self.columns[name].keys(stored[name]) for name in self.touches.keys]
         late = self.touches.keys.index("us")
@@ -225,25 +239,29 @@ class _Dealt:
         columns = [column.restored([value[order] for value in stored[name]]) for name, column in self.columns.items()]
         return pa.record_batch(columns, names=list(self.columns))
 
-    def _read(self, rows: int, which: int) -> Iterator[np.ndarray]:
-        n = self.counts[:, which]
-        at, before = np.append(0, np.cumsum(n)), self.ends[:, which] - n
-        begins = np.append(0, np.cumsum(self.ends[:, -1] * self._width()))[:-1]
-        for kind in self.kinds:
-            values = np.empty(at[-1], dtype=kind)
-            for batch in np.flatnonzero(n):
-                part = values[at[batch] : at[batch + 1]]
-                if os.preadv(rows, [part.data], begins[batch] + before[batch] * kind.itemsize) != part.nbytes:
-                    raise OSError(f"{self.file} was cut short")
-            begins += self.ends[:, -1] * kind.itemsize
-            yield values
+    def _read(self, which: int) -> Iterator[np.ndarray]:
+        """The columns of one range, each in its own arrays."""
+        size = self.ends[:, -1]
+        first = self.ends[:, which - 1] if which else np.zeros_like(size)
+        n = self.ends[:, which] - first
+        at, begins = np.append(0, np.cumsum(n)), (np.cumsum(size) - size) * self.width
+        with self.file.open("rb", buffering=0) as file:
+            for kind in self.kinds:
+                values = np.empty(at[-1], dtype=kind)
+                for block in np.flatnonzero(n):
+                    part = values[at[block] : at[block + 1]]
+                    file.seek(begins[block] + first[block] * kind.itemsize)
+                    if file.readinto(part.data) != part.nbytes:
+                        raise OSError(f"{self.file} was cut short")
+                begins += size * kind.itemsize
+                yield values
 
 
-def _dealt(keys: Sequence[np.ndarray], bounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _cut(keys: Sequence[np.ndarray], bounds: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Rows in the order of their keys, and where each range ends among them; ranges begin at the bounds, which rise.
 
     >>> keys, bounds = np.array([7, 1, 5, 3], dtype=np.uint64), np.array([3, 6], dtype=np.uint64)
-    >>> [found.tolist() for found in _dealt([keys], [bounds])]
+    >>> [found.tolist() for found in _cut([keys], [bounds])]
     [[1, 3, 2, 0], [1, 3, 4]]
     """
     n = len(bounds[0])

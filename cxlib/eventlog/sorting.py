@@ -1,4 +1,4 @@
-"""From touchpoints in any order to a log: sorted once by DuckDB, cached under the content hash of the source."""
+"""From touchpoints in any order to a log: sorted once, cached under the content hash of the source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -76,7 +76,8 @@ def compile(
     cache : path, optional
         Folder of the compiled log; else CX_CACHE, the dataset's own `.cache`, or the user's cache folder. Safe to delete.
     memory : str
-        What DuckDB may use, such as "500MB"; beyond, it sorts on disk.
+        What sorting may use beside the program itself, such as "500MB"; beyond, on disk. A log that is cached is sorted beside
+        its place there, which takes room on that disk for a while: about 25 bytes a touch, more where ids are long.
     settings : Settings, optional
         For files and frames: stages, escalation, how cases are cut, until when was observed. Stages outside the usual five are
         taken in the order of the alphabet unless the settings name them, and the log's notes say so.
@@ -188,7 +189,9 @@ def _stored(folder: Path, touches: Touches) -> EventLog:
         except arrays.OutOfOrder:
             _emptied(folder)
     rows = in_ranges(touches, folder.parent)
-    return arrays.finish(arrays.store(folder, touches.in_order() if rows is None else rows), touches.facts, touches.ends())
+    with closing(touches.in_order() if rows is None else rows) as in_order:
+        shelf = arrays.store(folder, in_order)
+    return arrays.finish(shelf, touches.facts, touches.ends())
 
 
 def _emptied(folder: Path) -> None:

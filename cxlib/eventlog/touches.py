@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,15 +35,15 @@ class Touches:
     try_as_is: bool = False  # the source may be in order already
     if_shared: Callable[[], Touches] | None = None  # what to sort instead where a case turns out to have two customers
 
-    def in_order(self) -> Iterator[pa.RecordBatch]:
+    def in_order(self) -> Generator[pa.RecordBatch]:
         return self._read(f"SELECT * FROM ({self.sql}) ORDER BY {', '.join(self.keys)}", "sorting touches")
 
-    def as_is(self) -> Iterator[pa.RecordBatch]:
-        return self._read(self.sql, "reading touches")
+    def as_is(self, rows: int = BATCH) -> Generator[pa.RecordBatch]:
+        return self._read(self.sql, "reading touches", rows)
 
-    def _read(self, sql: str, said: str) -> Iterator[pa.RecordBatch]:
+    def _read(self, sql: str, said: str, rows: int = BATCH) -> Generator[pa.RecordBatch]:
         with progress.queries(self.con, said):
-            yield from self.con.sql(sql).to_arrow_reader(BATCH)
+            yield from self.con.sql(sql).to_arrow_reader(rows)
 
     def otherwise(self, log: EventLog) -> Touches | None:
         """What to sort instead, if a case of the log turned out to have two customers; None if not.
@@ -114,7 +114,7 @@ def owned(named: str, measured: Sequence[str], gap: int) -> str:
     return f"""
         WITH named AS ({named}),
         owner AS (
-            SELECT case_id, arg_min(who, (us, coalesce(seq, {LAST_SEQ}), stage, action, touchpoint_id)) AS owner
+            SELECT case_id, arg_min(who, (us, coalesce(seq, {LAST_SEQ}), stage, action, touchpoint_id, who)) AS owner
             FROM named WHERE case_id IS NOT NULL AND who IS NOT NULL GROUP BY case_id),
         cut AS (
             SELECT touchpoint_id, 1 + sum(CASE WHEN apart > {gap} THEN 1 ELSE 0 END) OVER in_time AS number

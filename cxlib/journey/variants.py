@@ -141,7 +141,7 @@ def _together(parts: Iterable[_Tally]) -> _Tally:
     coming, scores = iter(parts), list[_Tally]()
     while score := list(islice(coming, _AT_ONCE)):
         scores.append(_merged(score))
-    return scores[0] if len(scores) == 1 else _together(scores)
+    return _together(scores) if len(scores) > 1 else scores[0]
 
 
 def _merged(parts: Sequence[_Tally]) -> _Tally:

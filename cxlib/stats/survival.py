@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,7 +43,9 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
     1     2      3.0       0.50
     2     3      1.0       0.50
     """
-    order, rising, end = _rising(np.asarray(time), np.asarray(event))
+    time = np.asarray(time)
+    order = _order(time)
+    rising, end = time[order], np.asarray(event)[order].astype(np.int64)
     new = np.concatenate([[True], rising[1:] != rising[:-1]])[: len(rising)]
     kinds = int(np.max(event, initial=1)) + 1
     weights = None if weight is None else np.asarray(weight, dtype=float)[order]
@@ -56,25 +59,19 @@ def cumulative_incidence(time: np.ndarray, event: np.ndarray, weight: np.ndarray
     return pd.DataFrame(columns | {"incidence": incidence})
 
 
-def _rising(time: np.ndarray, event: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The order of times, the times in it, and their events; equal times stay in the order of the cases."""
-    order, rising = _order(time)
-    return order, rising, event.take(order)
-
-
-def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A stable argsort, and the times in it. Whole numbers from 0 on are sorted with the place of each in the lowest bits.
+def _order(time: np.ndarray) -> np.ndarray:
+    """A stable argsort. Whole numbers from 0 on are sorted with the place of each in the lowest bits.
 
     numpy sorts numbers ten times faster than it sorts places by them. Where both do not fit into 63 bits, the times lose their
     lowest ones, and what this left out of order is sorted once more.
     """
     n = len(time)
     if not (n and np.issubdtype(time.dtype, np.signedinteger) and time.min() >= 0):
-        order = np.argsort(time, kind="stable")
-        return order, time[order]
+        return np.argsort(time, kind="stable")
     bits = n.bit_length()
     lost = max(0, int(time.max()).bit_length() + bits - 63)
-    key, order = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int32 if n < 2**31 else np.int64)
+    key = np.empty(n, dtype=np.int64)
+    order: np.ndarray = np.empty(n, dtype=np.int32 if n < 2**31 else np.int64)
     for rows in _parts(n):
         np.right_shift(time[rows], lost, out=key[rows], casting="unsafe")
         key[rows] <<= bits
@@ -91,9 +88,7 @@ def _order(time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size = last - first
         place = np.arange(size.sum()) + np.repeat(first - (np.cumsum(size) - size), size)
         order[place] = order[place][np.lexsort((order[place], time.take(order[place])))]
-    np.copyto(key, time)
-    key.sort()  # again, which costs less than looking up
-    return order, key
+    return order
 
 
 def _parts(n: int) -> Iterator[slice]:
@@ -107,7 +102,7 @@ def incidence_interval(
     """The cumulative incidence at the times `at` with its interval by cluster.
 
     `time` and `event` as in `cumulative_incidence`, in whole units; `cluster` numbers each case's cluster and
-    rises from case to case (0, 1, ... is used as it is).
+    rises from case to case.
     Returns one row per time in `at` (rising): time, at_risk, incidence, se, low, high, and the incidence of each
     competing end, incidence_2 and on, for `kinds` of ends.
 
@@ -125,9 +120,8 @@ def incidence_interval(
     0        4       0.25  0.250
     1        3       0.50  0.289
     """
-    order, rising, end = _rising(time, event)
-    scan = _scan(rising, end, order, at, kinds)
-    del rising, end
+    order = _order(time)
+    scan = _scan(time, event, order, at, kinds)
     variance, clusters = _variance(scan, order, cluster)
     middle = scan.incidence[0]
     per_trial = middle * (1 - middle)
@@ -150,21 +144,21 @@ class _Scan:
     own: np.ndarray  # one complex number a + bi per case: its influence is a - F(t) b once its own time has passed
 
 
-def _scan(rising: np.ndarray, end: np.ndarray, order: np.ndarray, at: np.ndarray, kinds: int) -> _Scan:
+def _scan(time: np.ndarray, event: np.ndarray, order: np.ndarray, at: np.ndarray, kinds: int) -> _Scan:
     """Go through the cases in the order of their times, a cacheful at once, with the sums so far carried along.
 
     With S the share under way just before a time, Y the cases at risk, h the hazard of the event and q of any end, F the
     incidence: a case's influence on F(t) is S/Y at its own time if it met the event, less (F(t) - F)/(Y (1 - q)) there if it
     ended in any way, less the sum over the times up to its own of S h/Y - (F(t) - F) q/(Y (1 - q)).
     """
-    n, shape = len(rising), (kinds, len(at))
+    n, shape = len(time), (kinds, len(at))
     own = np.empty(n, dtype=complex)  # one array, for it is written in the order of the cases
     incidence, waiting = np.zeros(shape), np.zeros(len(at))
     passed, at_risk = np.zeros(len(at), dtype=np.int64), np.full(len(at), n)
     share, reached, a_sum, b_sum, first = 1.0, np.zeros(kinds), 0.0, 0.0, 0
     while first < n:
-        last = _whole_times(rising, first)
-        now, ends = rising[first:last], end[first:last].astype(np.int64)
+        cases, now = _whole_times(time, order, first)
+        ends = event.take(cases).astype(np.int64)
         new = np.concatenate([[True], now[1:] != now[:-1]])
         step = np.cumsum(new) - 1
         times = now[new]
@@ -184,7 +178,7 @@ def _scan(rising: np.ndarray, end: np.ndarray, order: np.ndarray, at: np.ndarray
         influence.real, influence.imag = so_far[0] * b_step - a_run, b_step - b_run
         influence.real[0], influence.imag[0] = -a_run, -b_run
         influence.real[1] += a_step
-        own[order[first:last]] = influence.ravel().take(ends * len(times) + step)
+        own[cases] = influence.ravel().take(ends * len(times) + step)
         later, inside = at >= times[0], np.searchsorted(times, at, side="right") - 1
         incidence[:, later] = so_far[:, inside[later]]
         waiting[later] = so_far[0, inside[later]] * b_run[inside[later]] - a_run[inside[later]]
@@ -192,25 +186,26 @@ def _scan(rising: np.ndarray, end: np.ndarray, order: np.ndarray, at: np.ndarray
         earlier = np.searchsorted(times, at, side="left")
         at_risk[later] = n - first - np.concatenate([[0], np.cumsum(gone)])[earlier[later]]
         share, reached, a_sum, b_sum = share * still[-1], so_far[:, -1], a_run[-1], b_run[-1]
-        first = last
+        first += len(cases)
     return _Scan(incidence, at_risk, passed, waiting, own)
 
 
-def _whole_times(rising: np.ndarray, first: int) -> int:
-    """The end of a part that begins at `first` and holds all cases of its times."""
+def _whole_times(time: np.ndarray, order: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """The next cases in order and their times: a part that holds all cases of each of its times."""
     last = first + _CASES
-    if last >= len(rising):
-        return len(rising)
-    cut = int(np.searchsorted(rising, rising[last], side="left"))
-    return cut if cut > first else int(np.searchsorted(rising, rising[last], side="right"))
+    now = time.take(order[first:last])
+    if last < len(order):
+        last = first + int(np.searchsorted(now, now[-1], side="left"))  # of the last time there may be more
+        if last == first:
+            last = bisect_right(order, now[0], first + _CASES, key=time.__getitem__)
+            now = time.take(order[first:last])
+    return order[first:last], now[: last - first]
 
 
 def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, int]:
     """The variance of the incidence at the times asked for: squared influences, added up by cluster; and the clusters."""
     n, level = len(order), scan.incidence[0]
-    number = cluster
-    if cluster[0] or any((np.diff(cluster[rows.start : rows.stop + 1]) > 1).any() for rows in _parts(n)):
-        number = np.append(0, np.cumsum(cluster[1:] != cluster[:-1]))
+    number = _numbered(cluster)
     clusters = int(number[-1]) + 1
     if clusters == n:
         a, b = scan.own.real[order], scan.own.imag[order]
@@ -222,6 +217,19 @@ def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.n
         starts = range(0, clusters, _CLUSTERS)
         total = np.sum([_squares(scan, interval, number, first) for first in starts], axis=0)
     return total * clusters / max(clusters - 1, 1), clusters
+
+
+def _numbered(cluster: np.ndarray) -> np.ndarray:
+    """Runs of equal clusters as 0, 1, ...; clusters that are numbered so take no new memory.
+
+    >>> _numbered(np.array([7, 7, 9])).tolist()
+    [0, 0, 1]
+    """
+    if cluster.dtype in (np.int32, np.int64) and not cluster[0]:
+        steps = (np.diff(cluster[rows.start : rows.stop + 1]) for rows in _parts(len(cluster)))
+        if all(np.isin(step, (0, 1)).all() for step in steps):
+            return cluster
+    return np.append(0, np.cumsum(cluster[1:] != cluster[:-1]))
 
 
 def _squares(scan: _Scan, interval: np.ndarray, number: np.ndarray, first: int) -> np.ndarray:
