@@ -29,9 +29,8 @@ LONGEST = 64  # bytes of an id
 SAMPLED = 500  # customers looked at per range, to cut ranges of about one size
 WORKERS = 4
 _SIGN = np.uint64(1 << 63)
-_FIRST = np.array(
-    [0, *((1 << 64) - (1 << 8 * (8 - n)) for n in range(1, 9))], dtype=np.uint64
-)  # masks of a word's first n bytes
+# Masks of a word's first n bytes, for n from 0 to 8.
+_FIRST = np.array([0, *((1 << 64) - (1 << 8 * (8 - n)) for n in range(1, 9))], dtype=np.uint64)
 
 
 class _Unfit(Exception):
