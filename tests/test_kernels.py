@@ -176,6 +176,18 @@ def test_copies_of_a_path_are_counted_by_customer_and_the_same_on_any_split(monk
     pd.testing.assert_frame_equal(journey.variants(log).table, found)
 
 
+def test_many_paths_are_put_together_range_by_range_as_they_are_at_once(monkeypatch):
+    rng = np.random.default_rng(0)
+    ways = {f"u{i}__{rng.integers(3)}": " ".join(rng.choice(STAGES, rng.integers(1, 20))) for i in range(300)}
+    log = eventlog.from_paths(**ways)
+    found = journey.variants(log).table
+    shards = EventLog.shards
+    monkeypatch.setattr(EventLog, "shards", lambda self: shards(self, touches=200))
+    for name, value in {"_AT_ONCE": 3, "_PATHS": 8, "_SAMPLED": 2}.items():
+        monkeypatch.setattr(sys.modules["cxlib.journey.variants"], name, value)
+    pd.testing.assert_frame_equal(journey.variants(log).table, found)
+
+
 @QUICK
 @given(
     ROWS,

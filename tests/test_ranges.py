@@ -178,6 +178,12 @@ def test_a_disk_that_is_full_while_rows_are_dealt_out_leaves_the_sort_to_duckdb(
     assert "dealt.rows" not in {file.name for file in kept.rglob("*")}
 
 
+def test_a_row_without_an_id_is_left_to_duckdb(tmp_path):
+    con = store.connect()
+    rows = "SELECT * FROM (VALUES ('a', 'x', 1, 0), (NULL, 'y', 2, 0)) t(customer, label, us, stage)"
+    assert ranges.in_ranges(touches.Touches(con, rows, ("customer", "label", "us", "stage"), {}, 2), tmp_path) is None
+
+
 def test_ids_that_have_grown_since_they_were_looked_at_are_left_to_duckdb():
     with pytest.raises(ranges._Unfit):
         ranges._Text(b"", 2).stored(pa.array(["a", "abc"]))
