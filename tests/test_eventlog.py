@@ -10,12 +10,13 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxlib import cli, eventlog, store
-from cxlib.eventlog import from_paths, progress
+from cxlib.eventlog import arrays, from_paths, progress
 from cxlib.journey import reach
 from cxlib.schema import STAGES, DataError
 
@@ -52,6 +53,20 @@ def test_a_case_belongs_to_the_customer_of_its_first_identified_touch():
     )
     log = eventlog.compile(frame)
     assert (log.n_cases, list(log.customer_id)) == (1, ["u"])
+
+
+@pytest.mark.parametrize("users", ["uv", "vu"])
+def test_of_two_customers_at_one_moment_the_first_by_name_has_the_case(tmp_path, users):
+    rows = touches(*[(str(i), user, "2026-01-01", "help") for i, user in enumerate(users)], case_id="c")
+    rows.drop(columns="touchpoint_id").to_parquet(tmp_path / "t.parquet")
+    log = eventlog.compile(tmp_path / "t.parquet", user="user_id", cache=tmp_path / "cache")
+    assert list(log.customer_id) == ["u"]
+
+
+def test_ends_of_other_cases_are_refused():
+    row = pa.record_batch({"customer": ["u"], "label": ["c"], "us": [1], "stage": pa.array([0], pa.uint8())})
+    with pytest.raises(ValueError, match="2 ends of 1 cases"):
+        arrays.arranged([row], {}, {"done": np.array([1.0, 2.0]), "unresolved": np.array([False, False])})
 
 
 def test_a_visitor_stands_for_its_user_unless_it_is_linked_to_several(tmp_path):

@@ -347,6 +347,16 @@ def everything(log):
     ]
 
 
+def test_how_a_log_is_split_changes_nothing(monkeypatch):
+    rng = np.random.default_rng(0)
+    ways = {f"u{i}__{rng.integers(3)}": " ".join(rng.choice(STAGES, rng.integers(1, 9))) for i in range(90)}
+    log = eventlog.from_paths(**ways)
+    whole, shards = everything(log), EventLog.shards
+    monkeypatch.setattr(EventLog, "shards", lambda self: shards(self, touches=1))
+    for found, as_one in zip(everything(log), whole, strict=True):
+        pd.testing.assert_frame_equal(found, as_one)
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(ROWS, OWNER, st.sampled_from(BASES), st.randoms(use_true_random=False))
 def test_row_order_names_and_the_unit_of_time_change_nothing(tmp_path_factory, rows, owners, base, random):

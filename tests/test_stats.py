@@ -1,6 +1,9 @@
 """Intervals and curves: printed values, an outside oracle, and planted truths."""
 
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,6 +119,22 @@ def test_the_curves_open_bounds_are_those_of_the_customers_who_can_meet_the_even
     assert every[["low", "high"]].iloc[0].tolist() == pytest.approx([stats.wilson(5, 5, student)[0], 1])
     one = stats.incidence_interval(np.array([1, 2, 3]), np.array([1, 2, 2]), np.zeros(3, dtype=int), np.array([3]))
     assert one[["low", "high"]].iloc[0].tolist() == [0, 1]
+
+
+def test_an_incidence_that_rounding_takes_beyond_one_has_the_bounds_of_all():
+    time = np.array([34, 18, 8, 25, 27, 34, 11, 9, 32])
+    for times in itertools.islice(itertools.permutations(time), 50):
+        found = stats.incidence_interval(np.array(times), np.ones(9, dtype=int), np.arange(9), np.array([40]))
+        student = scipy_stats.t.ppf(0.975, 8)
+        assert found[["low", "high"]].iloc[0].tolist() == pytest.approx([stats.wilson(9, 9, student)[0], 1])
+        assert found["se"][0] == pytest.approx(0, abs=1e-7)
+
+
+def test_the_number_of_a_cluster_says_nothing():
+    time, end, at = np.array([1, 4, 2, 3, 5]), np.array([1, 1, 2, 1, 0]), np.array([2, 4])
+    found = stats.incidence_interval(time, end, np.array([0, 0, 1, 2, 2]), at)
+    for cluster in ([1, 1, 2, 3, 3], [0, 0, 2, 5, 5], np.array([0, 0, 1, 2, 2], dtype=np.int8), np.array([0, 0, 1, 0, 0])):
+        pd.testing.assert_frame_equal(stats.incidence_interval(time, end, np.asarray(cluster), at), found)
 
 
 @given(

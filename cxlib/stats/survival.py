@@ -210,7 +210,8 @@ def _variance(scan: _Scan, order: np.ndarray, cluster: np.ndarray) -> tuple[np.n
     if clusters == n:
         a, b = scan.own.real[order], scan.own.imag[order]
         run = [np.concatenate([[0.0], np.cumsum(x)])[scan.passed] for x in (a * a, a * b, b * b)]
-        total = run[0] - 2 * level * run[1] + level**2 * run[2] + scan.waiting**2 * (n - scan.passed)
+        squares = run[0] - 2 * level * run[1] + level**2 * run[2] + scan.waiting**2 * (n - scan.passed)
+        total = np.maximum(squares, 0)  # where all have met the event the terms cancel up to rounding
     else:
         interval = np.empty(n, dtype=np.int16)  # the first of the times at which the case has come to its end
         interval[order] = np.repeat(np.arange(len(level) + 1, dtype=np.int16), np.diff(scan.passed, prepend=0, append=n))
