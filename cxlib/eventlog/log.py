@@ -27,6 +27,7 @@ PER_TOUCH: dict[str, tuple[str, int | None]] = {
 }
 PER_CASE = {"case_end": "int64", "case_open": "bool", "case_resolved": "bool"}
 SHARD = 250_000  # touches a part: small enough for the processor's cache, large enough for numpy
+_NAMED = 250_000  # customers whose cases are given their name at a time
 POOL = pa.system_memory_pool()  # for what Arrow makes beside them: its own pool takes more pages than it needs
 
 
@@ -63,6 +64,14 @@ def spread(start: np.ndarray, n: int) -> np.ndarray:
     run = np.zeros(n, dtype=np.int64)
     run[start[1:]] = 1
     return np.cumsum(run, out=run)  # several times faster than np.repeat
+
+
+def total(answers: Iterable, together: Callable[[Iterable], Any] | None) -> Any:
+    """What the answers of several parts of a log add up to; see `EventLog.add_up`."""
+    if together:
+        return together(answers)
+    counts = list(answers)
+    return np.sum(counts, axis=0) if len(counts) > 1 else counts[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +150,10 @@ class EventLog:
         """The ids of each case and of its customer, one row per case in the order of the log."""
         names = self._label("customer_id")
         parts = []
-        for first in range(0, self.n_customers, SHARD):  # in pieces: the positions of all cases would take room for a moment
-            start = self.customer_start[first : first + SHARD + 1]
+        for first in range(0, self.n_customers, _NAMED):  # in pieces: the positions of all cases would take room for a moment
+            start = self.customer_start[first : first + _NAMED + 1]
             position = pa.array(spread(start[:-1] - start[0], int(start[-1] - start[0])))
-            parts.append(pc.take(names.slice(first, SHARD), position, memory_pool=POOL))
+            parts.append(pc.take(names.slice(first, _NAMED), position, memory_pool=POOL))
         customer = pa.chunked_array([chunk for part in parts for chunk in part.chunks], names.type)
         return pd.DataFrame({"case_id": self._label("case_id").to_pandas(), "customer_id": customer.to_pandas()})
 
@@ -191,11 +200,7 @@ class EventLog:
 
         `together` adds up answers that are not arrays, such as counts under a key. They come one by one, as parts are counted.
         """
-        answers = (kernel(part, **params) for part in (self.shards() if self.n_customers else [self]))
-        if together:
-            return together(answers)
-        counts = list(answers)
-        return np.sum(counts, axis=0) if len(counts) > 1 else counts[0]
+        return total((kernel(part, **params) for part in (self.shards() if self.n_customers else [self])), together)
 
     def per_case(self, kernel: Callable[..., dict[str, np.ndarray]], **params: Any) -> pd.DataFrame:
         """A kernel's answers with one row per case, or per case that it answers for, in the order of the log."""

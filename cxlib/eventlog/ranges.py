@@ -20,14 +20,15 @@ import pyarrow as pa
 from cxlib.eventlog import progress
 from cxlib.eventlog.touches import BATCH, Touches
 
-RANGE = 12 << 20  # bytes of rows that are sorted at once: about what the processor's cache holds of them
+RANGE = 12 << 20  # bytes of rows that are sorted at once: larger ones leave the processor's cache, smaller ones are more reads
 RANGES = 200  # beyond so many, ranges become larger instead where memory allows it
 BLOCKS = 1_000  # so many times rows are dealt out, or more often on small logs
 DEALT = 1 << 20  # rows dealt out at a time at most
 AT_WORK = 5  # how many times its rows a range takes while it is sorted
 LONGEST = 64  # bytes of an id
 SAMPLED = 500  # customers looked at per range, to cut ranges of about one size
-WORKERS = 4
+SMALLEST = 1 << 16  # bytes of a range, however little memory there is
+WORKERS = 4  # ranges sorted at the same time at most
 _SIGN = np.uint64(1 << 63)
 # Masks of a word's first n bytes, for n from 0 to 8.
 _FIRST = np.array([0, *((1 << 64) - (1 << 8 * (8 - n)) for n in range(1, 9))], dtype=np.uint64)
@@ -157,6 +158,7 @@ class _Plan:
 
 
 def _plan(touches: Touches) -> _Plan:
+    """Look at all ids once; raises _Unfit where they or another column cannot be numbers."""
     schema = touches.con.sql(f"SELECT * FROM ({touches.sql}) LIMIT 0").to_arrow_table().schema
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     numbers = {field.name: field.type.to_pandas_dtype() for field in schema if pa.types.is_integer(field.type)}
@@ -178,7 +180,7 @@ def _plan(touches: Touches) -> _Plan:
     keys = customer.keys(customer.stored(pa.array(sample or [], schema.field("customer").type)))
     order = order_of(keys)
     size = touches.rows * sum(kind.itemsize for column in columns.values() for kind in column.kinds)
-    n = -(-size // min(max(RANGE, size // RANGES), max(most // 2, 1 << 16)))
+    n = -(-size // min(max(RANGE, size // RANGES), max(most // 2, SMALLEST)))
     chosen = order[np.arange(1, n) * len(order) // n] if len(order) else order
     return _Plan(columns, [key[chosen] for key in keys], most, workers)
 

@@ -91,7 +91,7 @@ def time_to(log: EventLog, stage: str) -> TimeTo:
         return TimeTo(empty, stage, 0, 0, time, end)
     hours = np.array([h for h in _GRID if h * HOUR <= time.max()] or [0])
     customer = np.cumsum(cases["is_new_customer"].to_numpy(), dtype=np.int32)
-    customer -= 1
+    customer -= 1  # from 0 on, as the interval takes them without a copy
     found = stats.incidence_interval(time, end, customer, hours * HOUR, kinds=len(ENDS) - 1)
     table = pd.DataFrame({"hours": hours, "share": found["incidence"], "low": found["low"], "high": found["high"]})
     table = table.assign(resolved=found["incidence_2"], silent=found["incidence_3"], at_risk=found["at_risk"], n=len(time))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from cxlib.eventlog import EventLog
 from cxlib.eventlog.arrays import arranged
-from cxlib.eventlog.log import PER_TOUCH
+from cxlib.eventlog.log import PER_TOUCH, total
 
 Batches = Iterator[pa.RecordBatch]
 Views = Sequence[tuple[str, tuple]]  # methods of a log that give a log, and what they are asked with
@@ -102,11 +102,6 @@ def each(batches: Batches, views: Views, kernel: Callable[..., Any], params: Map
     """A kernel's answer for each part."""
     for part in parts(batches, views):
         yield _pickled(answer=kernel(part, **params))
-
-
-def total(answers: list, together: Callable[[Iterable], Any] | None) -> Any:
-    """What the answers of several parts add up to, as in `EventLog.add_up`."""
-    return together(answers) if together else np.sum(answers, axis=0) if len(answers) > 1 else answers[0]
 
 
 def parts(batches: Batches, views: Views) -> Iterator[EventLog]:
